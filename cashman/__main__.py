@@ -1,0 +1,5 @@
+"""`python -m cashman`."""
+
+from cashman.cli import main
+
+main()

@@ -1,0 +1,192 @@
+"""The OpenAPI 3.1 document, made from the views' contracts and the schemas, and the service's front page."""
+
+import re
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Final
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+from flask import Blueprint, Flask, Response, current_app, request
+from marshmallow import Schema, fields
+
+from cashman import __version__, errors
+from cashman.limits import BATCH_TRANSACTIONS_MAX
+from cashman.model.fields import ULID_PATTERN
+from cashman.model.transaction import NewTransactionFields, RevisionSchema, TransactionFields
+from cashman.wire import JSON, NDJSON, Contract, contract, encode_json
+
+bp = Blueprint("documentation", __name__)
+
+PROBLEM_JSON: Final = "application/problem+json"
+_HEADERS: Final = {
+    "ETag": "The entity tag of what is shown, for If-Match and If-None-Match.",
+    "Cashman-Head": "SEQUENCE:HASH, the head of the ledger's journal: a write's receipt, or what a read was made at.",
+    "Link": 'The next page, where there is one: <…>; rel="next" (RFC 8288).',
+    "Location": "Where the transaction is.",
+    "Idempotency-Replayed": "`true` where the answer is the one that a first request with this key was given.",
+    "Preference-Applied": "The preference that was honoured (RFC 7240).",
+    "Retry-After": "Seconds after which to try again.",
+}
+_REQUEST_HEADERS: Final = {
+    "If-Match": "Do it only where the transaction has this ETag.",
+    "If-None-Match": "Show it only where it has another ETag.",
+    "Idempotency-Key": "Up to 255 printable characters; a repeated request gets the first one's answer for 7 days.",
+    "Prefer": "`return=representation` or `return=minimal` (RFC 7240).",
+}
+
+
+_PATH_PARTS: Final = {"id": {"type": "string", "pattern": f"^{ULID_PATTERN}$"}, "slug": {"type": "string"}}
+
+
+def _own_properties(_converter: OpenAPIConverter, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+    """What our own fields say of themselves."""
+    properties: dict[str, Any] = getattr(field, "openapi", {})
+    if field.allow_none and isinstance(properties.get("type"), str):
+        return {**properties, "type": [properties["type"], "null"]}
+    return properties
+
+
+def _component_name(schema: Any) -> str:
+    schema_class = schema if isinstance(schema, type) else type(schema)
+    name: str = schema_class.__name__.removesuffix("Schema")
+    if issubclass(schema_class, NewTransactionFields):
+        return f"New{name}"
+    if issubclass(schema_class, RevisionSchema):
+        return "TransactionPatch" if isinstance(schema, Schema) and schema.partial else "TransactionReplacement"
+    return name
+
+
+def make_document(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of an app."""
+    plugin = MarshmallowPlugin(schema_name_resolver=_component_name)
+    spec = APISpec(
+        title="Cashman",
+        version=__version__,
+        openapi_version="3.1.0",
+        plugins=[plugin],
+        info={
+            "description": "A finance ledger: incomes and expenses over HTTP, exact, durable, never silently changed."
+        },
+    )
+    converter = plugin.converter
+    assert converter is not None  # the plugin makes it when it meets its document
+    converter.add_attribute_function(_own_properties)
+    spec.components.schema("Transaction", _transaction(converter))
+    spec.components.schema("Problem", _PROBLEM)
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        terms = getattr(app.view_functions[rule.endpoint], "contract", None)
+        if terms is None:
+            continue
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        names = sorted(rule.arguments)
+        parameters = [{"name": name, "in": "path", "required": True, "schema": _PATH_PARTS[name]} for name in names]
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            operation = _operation(terms, app.view_functions[rule.endpoint].__doc__ or "", rule.endpoint, parameters)
+            spec.path(path, operations={method.lower(): operation})
+    return spec.to_dict()
+
+
+def _transaction(converter: OpenAPIConverter) -> dict[str, Any]:
+    """A transaction as it is shown: every field is there, and the amount is a number."""
+    shown: dict[str, Any] = converter.schema2jsonschema(TransactionFields())
+    shown["required"] = list(shown["properties"])
+    shown["properties"]["amount"] = {"type": "number", "description": "In currency units; negative for an expense."}
+    return shown
+
+
+_PROBLEM: Final = {
+    "type": "object",
+    "description": "Problem details (RFC 9457).",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "description": "The page that explains it."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {"type": "object", "description": "The rules that are broken, keyed by field."},
+    },
+}
+
+
+def _operation(terms: Contract, doc: str, endpoint: str, path_parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    """One operation, from its view's contract."""
+    parameters: list[dict[str, Any]] = list(path_parameters)
+    if terms.query is not None:
+        parameters.append({"in": "query", "schema": terms.query})
+    parameters += [
+        {"name": name, "in": "header", "schema": {"type": "string"}, "description": _REQUEST_HEADERS[name]}
+        for name in terms.takes_headers
+    ]
+    operation: dict[str, Any] = {
+        "operationId": endpoint.replace(".", "_"),
+        "summary": " ".join(doc.split()),
+        "tags": [endpoint.split(".")[0]],
+        "parameters": parameters,
+        "responses": {str(status): _answer(terms, status, meaning) for status, meaning in terms.answers.items()},
+    }
+    problems: set[type[errors.Problem]] = {
+        errors.Invalid,
+        errors.StoreUnavailable,
+        errors.ServiceFault,
+        *terms.problems,
+    }
+    if terms.body is not None:
+        problems |= {errors.MalformedDocument, errors.TooLarge, errors.UnsupportedMediaType}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {media_type: {"schema": _body(terms, media_type)} for media_type in terms.media_types},
+        }
+    for problem in sorted(problems, key=lambda problem: problem.status):
+        operation["responses"][str(problem.status)] = {
+            "description": problem.title,
+            "content": {PROBLEM_JSON: {"schema": "Problem"}},
+            **({"headers": _headers(("Retry-After",))} if problem is errors.StoreUnavailable else {}),
+        }
+    return operation
+
+
+def _body(terms: Contract, media_type: str) -> Any:
+    """The schema of a body; NDJSON has none in OpenAPI 3.1, so its lines are described in words."""
+    if not terms.many:
+        return terms.body
+    if media_type == NDJSON:
+        return {"type": "string", "description": "One JSON document a line, each as in the array."}
+    return {"type": "array", "minItems": 1, "maxItems": BATCH_TRANSACTIONS_MAX, "items": terms.body}
+
+
+def _answer(terms: Contract, status: int, meaning: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": meaning}
+    if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) and terms.gives is not None:
+        answer["content"] = terms.gives
+    if terms.headers:
+        answer["headers"] = _headers(terms.headers)
+    return answer
+
+
+def _headers(names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
+
+
+@cache
+def _document_bytes(app: Flask) -> bytes:
+    return encode_json(make_document(app))
+
+
+@bp.get("/openapi.json")
+@contract(answers={200: "This document."}, gives={JSON: {"schema": {"type": "object"}}})
+def get_openapi() -> Response:
+    """Describe the API in OpenAPI 3.1."""
+    return Response(_document_bytes(current_app._get_current_object()), mimetype=JSON)  # type: ignore[attr-defined]
+
+
+@bp.get("/")
+@contract(answers={200: "Links to everything else."}, gives={JSON: {"schema": {"type": "object"}}})
+def get_index() -> Response:
+    """Show where everything is."""
+    links = {
+        name: request.host_url + name.replace("_", ".")
+        for name in ("incomes", "expenses", "transactions", "openapi_json", "problems", "healthz")
+    }
+    return Response(encode_json({"service": "Cashman", "version": __version__, **links}), mimetype=JSON)

@@ -1,0 +1,165 @@
+"""Every rule a caller can break, one class each; `problems` renders them as RFC 9457 problem details.
+
+A class carries what is the same every time (`status`, `slug`, `title`, and the `explanation` that the
+page `/problems/<slug>` shows); an instance carries what happened this time (`detail`, `errors`).
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+
+class Problem(Exception):
+    """An error that is told to the caller as it is."""
+
+    status: ClassVar[int]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    explanation: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        errors: Mapping[Any, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+    @classmethod
+    def status_text(cls) -> str:
+        """The status as a page shows it: "404 Not Found"."""
+        status = getattr(cls, "status", None)
+        return f"{status} {HTTPStatus(status).phrase}" if status else "4xx"
+
+
+class MalformedDocument(Problem):
+    status, slug = 400, "malformed-document"
+    title = "The body is not a JSON document that can be read."
+    explanation = (
+        "The body has to be one JSON document (RFC 8259) in UTF-8: no NaN or Infinity, no member twice in "
+        "one object, nothing nested deeper than 32 levels. Nothing was recorded."
+    )
+
+
+class BadRequest(Problem):
+    status, slug = 400, "bad-request"
+    title = "The request cannot be understood."
+    explanation = "The request breaks a rule of HTTP, such as a header that cannot be read. Nothing was recorded."
+
+
+class NotFound(Problem):
+    status, slug = 404, "not-found"
+    title = "There is nothing here."
+    explanation = (
+        "No resource has this URL: the id is unknown, the transaction is void, or the path is misspelt. "
+        "A void transaction still has its history, and POST …/restore brings it back."
+    )
+
+
+class MethodNotAllowed(Problem):
+    status, slug = 405, "method-not-allowed"
+    title = "This resource does not take that method."
+    explanation = "The `Allow` header of the answer names the methods that it takes."
+
+
+class IdTaken(Problem):
+    status, slug = 409, "id-taken"
+    title = "The id belongs to another transaction."
+    explanation = (
+        "An id that the client chooses makes a POST safe to repeat: the same content gets the first answer "
+        "again. This id was first used with other content, so nothing was recorded."
+    )
+
+
+class AnswerErased(Problem):
+    status, slug = 410, "answer-erased"
+    title = "The request was carried out before; its answer was erased."
+    explanation = (
+        "A request with this `Idempotency-Key` was carried out, and nothing was done again. Its answer cannot be "
+        "given any more, because words in it may have been redacted since. GET the transaction instead."
+    )
+
+
+class AlreadyChanged(Problem):
+    status, slug = 412, "precondition-failed"
+    title = "The transaction has changed since it was read."
+    explanation = (
+        "`If-Match` names the version that the change was made for, and the transaction has another one now. "
+        "GET it again, look at what changed, and repeat the change with the new `ETag`."
+    )
+
+
+class TooLarge(Problem):
+    status, slug = 413, "too-large"
+    title = "The body is too large."
+    explanation = "A document may have 1 MB (1,048,576 bytes). Nothing was recorded."
+
+
+class UnsupportedMediaType(Problem):
+    status, slug = 415, "unsupported-media-type"
+    title = "The body's media type is not taken here."
+    explanation = (
+        "Send `Content-Type: application/json` (a PATCH may also say `application/merge-patch+json`), in UTF-8 "
+        "and without a `Content-Encoding`."
+    )
+
+
+class Invalid(Problem):
+    status, slug = 422, "invalid"
+    title = "Some fields break a rule."
+    explanation = (
+        "`errors` names each field and the rule that it breaks; unknown names are errors, never ignored. "
+        "Nothing was recorded."
+    )
+
+
+class KeyReused(Problem):
+    status, slug = 422, "key-reused"
+    title = "The Idempotency-Key was used for another request."
+    explanation = (
+        "An `Idempotency-Key` stands for one request: the same method, path and content. This key was used with "
+        "another one, so nothing was done. Use a new key for a new request."
+    )
+
+
+class TotalTooLarge(Problem):
+    status, slug = 422, "total-too-large"
+    title = "A total would grow too large."
+    explanation = (
+        "Totals are kept exactly, in 64-bit integers of minor units (about 92 thousand billion of a currency with "
+        "two decimals). This write would take one past that, so nothing was recorded."
+    )
+
+
+class ServiceFault(Problem):
+    status, slug = 500, "internal-error"
+    title = "The service made a mistake."
+    explanation = (
+        "This is a fault of the service, not of the request; its log says more. What was acknowledged before "
+        "is kept; repeat the request with the same id to be sure that it is recorded once."
+    )
+
+
+class StoreUnavailable(Problem):
+    status, slug = 503, "store-unavailable"
+    title = "The database cannot take the request right now."
+    explanation = (
+        "The database is locked, full, read-only or out of reach; `Retry-After` says when to try again, and no "
+        "restart is needed once it is back. Nothing was recorded, unless the connection broke in the very moment of "
+        "the commit: repeat a write with the same `Idempotency-Key` or `id`, and it is recorded once."
+    )
+
+
+class HttpProblem(Problem):
+    """Any other HTTP error, such as 408 or 431, under its own name."""
+
+    slug = "http-error"
+    title = "The request was refused."
+    explanation = "The `status` member and RFC 9110 say why."
+
+
+class ConfigurationError(Exception):
+    """A setting, or a database, that the service must not start with; the message is one line."""

@@ -1,0 +1,32 @@
+"""The app: wires configuration, the books and the features; holds no logic of its own."""
+
+import logging
+import os
+from collections.abc import Mapping
+
+from flask import Flask
+
+from cashman import config, current, db, documentation, health, journal_feed, problems, transactions, wire
+from cashman.ledger import Books
+from cashman.limits import DOCUMENT_BYTES_MAX
+
+
+def create_app(environment: Mapping[str, str] | None = None) -> Flask:
+    """The service, by the CASHMAN_* settings of an environment; the database is opened at the first use."""
+    settings = config.load(os.environ if environment is None else environment)
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = DOCUMENT_BYTES_MAX
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # //expenses is no resource, and not a redirect in HTML
+    app.url_map.converters["ulid"] = wire.UlidConverter
+    books = Books(db.connect(settings.database_url), currency=settings.currency, timezone=settings.timezone)
+    current.init_app(app, books)
+    problems.init_app(app)
+    app.before_request(wire.refuse_stray_query)
+    for blueprint in (*transactions.blueprints, journal_feed.bp, documentation.bp, health.bp):
+        app.register_blueprint(blueprint)
+    return app
+
+
+logging.getLogger("cashman").addHandler(logging.NullHandler())
+app = create_app()

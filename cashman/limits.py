@@ -1,0 +1,42 @@
+"""Every limit of the wire, with its unit; the reason is beside each that is not plain."""
+
+from typing import Final
+
+DESCRIPTION_CHARACTERS_MAX: Final = 500
+CATEGORY_BYTES_MAX: Final = 200
+PAYEE_CHARACTERS_MAX: Final = 200
+NOTES_CHARACTERS_MAX: Final = 5_000
+ACCOUNT_CHARACTERS_MAX: Final = 100
+TAGS_MAX: Final = 20
+TAG_CHARACTERS_MAX: Final = 50
+
+# 15 significant digits: even a client that reads JSON numbers as doubles recovers the exact decimal.
+MINOR_UNITS_MAX: Final = 999_999_999_999_999
+# What an amount may be written with: more is refused before a Decimal is made of it.
+AMOUNT_CHARACTERS_MAX: Final = 40
+
+DOCUMENT_BYTES_MAX: Final = 1_048_576
+JSON_DEPTH_MAX: Final = 32
+MEMBERS_MAX: Final = 100  # of one object; with more, that many unknown names are told and nothing else is checked
+HINTS_MAX: Final = 20  # unknown names in one document for which a known one is looked up
+
+PAGE_ROWS_DEFAULT: Final = 100
+PAGE_ROWS_MAX: Final = 1_000
+CURSOR_CHARACTERS_MAX: Final = 500
+
+GATHER_SECONDS: Final = 0.001  # how long a commit waits for company, where the one before had some
+BATCH_CHANGES_MAX: Final = 1_000  # changes that one commit takes together
+
+LOCK_WAIT_SECONDS_MAX: Final = 5.0  # how long a write waits for the database before it answers 503
+RETRY_AFTER_SECONDS: Final = 2
+
+INT64_MAX: Final = 2**63 - 1
+
+IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
+KEYED_ANSWERS_KEPT: Final = 8  # days; the promise is 7
+
+BATCH_TRANSACTIONS_MAX: Final = 10_000
+BATCH_BYTES_MAX: Final = 16 * 1_048_576
+
+FEED_ENTRIES_DEFAULT: Final = 1_000
+FEED_ENTRIES_MAX: Final = 10_000

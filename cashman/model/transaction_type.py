@@ -1,0 +1,10 @@
+"""The kinds of transaction."""
+
+from enum import Enum
+
+
+class TransactionType(Enum):
+    """What a transaction is; the value is what the wire and the table hold."""
+
+    INCOME = "INCOME"
+    EXPENSE = "EXPENSE"

@@ -1,0 +1,110 @@
+"""RFC 9457 problem details: the only place where an error becomes a response, and the pages that explain them."""
+
+import logging
+import re
+from typing import Any
+
+from flask import Blueprint, Flask, Response, render_template
+from markupsafe import Markup, escape
+from marshmallow import ValidationError
+from marshmallow.exceptions import SCHEMA
+from werkzeug.exceptions import HTTPException
+
+from cashman import errors
+from cashman.errors import Problem
+from cashman.wire import A_PAGE, contract, encode_json
+
+log = logging.getLogger(__name__)
+
+bp = Blueprint("problems", __name__, url_prefix="/problems")
+
+BY_SLUG: dict[str, type[Problem]] = {problem.slug: problem for problem in Problem.__subclasses__()}
+
+_BY_STATUS: dict[int, type[Problem]] = {
+    400: errors.BadRequest,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    413: errors.TooLarge,
+    415: errors.UnsupportedMediaType,
+    500: errors.ServiceFault,
+}
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error of an app with problem details."""
+    app.register_blueprint(bp)
+    app.add_template_filter(_code, "code")
+    app.register_error_handler(Problem, render)
+    app.register_error_handler(ValidationError, render_validation_error)
+    app.register_error_handler(HTTPException, render_http_exception)
+    app.register_error_handler(Exception, render_fault)
+
+
+def render(problem: Problem) -> Response:
+    """A problem as application/problem+json."""
+    document = {"type": f"/problems/{problem.slug}", "title": problem.title, "status": problem.status}
+    if problem.detail is not None:
+        document["detail"] = problem.detail
+    if problem.errors is not None:
+        document["errors"] = _text_keys(problem.errors)
+    response = Response(encode_json(document), problem.status, mimetype="application/problem+json")
+    response.headers.extend(problem.headers)
+    return response
+
+
+def render_validation_error(error: ValidationError) -> Response:
+    """What a schema refuses."""
+    return render(errors.Invalid(errors=error.normalized_messages()))
+
+
+def render_http_exception(error: HTTPException) -> Any:
+    """What Flask and Werkzeug refuse, with the headers that they would have sent, such as Allow."""
+    response = error.get_response()
+    if response.status_code < 400:
+        return response  # a redirect
+    problem = _BY_STATUS.get(response.status_code, errors.HttpProblem)()
+    problem.status = response.status_code  # type: ignore[misc]
+    if isinstance(problem, errors.HttpProblem):
+        problem.detail = error.description
+    body_headers = {"content-type", "content-length"}
+    problem.headers = {name: value for name, value in response.headers if name.lower() not in body_headers}
+    return render(problem)
+
+
+def render_fault(error: Exception) -> Response:
+    """A mistake of ours: told in the log, and to the client without its insides."""
+    log.error("an unforeseen error", exc_info=error)
+    return render(errors.ServiceFault())
+
+
+def _text_keys(messages: Any) -> Any:
+    """Messages keyed by field; the places of list items, which marshmallow gives as numbers, become text."""
+    if isinstance(messages, dict):
+        return {"document" if key == SCHEMA else _shown(key): _text_keys(value) for key, value in messages.items()}
+    return messages
+
+
+def _shown(key: Any) -> str:
+    """A name as it can be written: half of a surrogate pair, which JSON can spell and UTF-8 cannot, as its escape."""
+    return str(key).encode(errors="backslashreplace").decode()
+
+
+def _code(text: str) -> Markup:
+    """What stands between backticks as code."""
+    return Markup(re.sub("`(.+?)`", r"<code>\1</code>", str(escape(text))))
+
+
+@bp.get("")
+@contract(answers={200: "The errors, each with its page."}, gives=A_PAGE)
+def get_problems() -> str:
+    """What can go wrong, and what each error means."""
+    return render_template("problems.html", problems=sorted(BY_SLUG.values(), key=lambda p: (p.status_text(), p.slug)))
+
+
+@bp.get("/<slug>")
+@contract(answers={200: "The meaning of one error."}, gives=A_PAGE, problems=(errors.NotFound,))
+def get_problem(slug: str) -> str:
+    """What one error means: the page that a problem's `type` leads to."""
+    if slug not in BY_SLUG:
+        raise errors.NotFound()
+    return render_template("problem.html", problem=BY_SLUG[slug])

@@ -1,0 +1,390 @@
+"""HTTP's side of a view: what a request may say, and how an answer says it.
+
+A view is marked with `contract`, from which the OpenAPI document is made; it loads what came in with
+`load_body` and `load_query`, asks the ledger, and answers with the functions at the end.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, Final, NoReturn, TypeVar, cast
+from urllib.parse import urlencode
+from urllib.request import parse_http_list
+
+import msgspec
+from flask import Response, current_app, request
+from marshmallow import Schema, ValidationError
+from werkzeug.routing import BaseConverter
+
+from cashman import current
+from cashman.batch import Answer, Receipt
+from cashman.changes import Request
+from cashman.db import off_loop, rfc3339
+from cashman.errors import Invalid, MalformedDocument, Problem, UnsupportedMediaType
+from cashman.journal import Head
+from cashman.limits import (
+    BATCH_BYTES_MAX,
+    BATCH_TRANSACTIONS_MAX,
+    IDEMPOTENCY_KEY_CHARACTERS_MAX,
+    JSON_DEPTH_MAX,
+)
+from cashman.model.fields import ULID_PATTERN, Amount, RecordedAt
+from cashman.model.money import parse_json_number, to_decimal
+from cashman.model.transaction import TransactionFields
+from cashman.queries import STATE_NAMES
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_VERSION: Final = re.compile("[1-9][0-9]{0,8}", re.ASCII)
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+ONE_TRANSACTION: Final = {JSON: {"schema": "Transaction"}}
+MANY_TRANSACTIONS: Final = {JSON: {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Transaction"}}}}
+A_PAGE: Final = {"text/html": {"schema": {"type": "string"}}}
+
+
+class UlidConverter(BaseConverter):
+    """A path segment that is a ULID; any other is no resource, and never reaches the database."""
+
+    regex = ULID_PATTERN
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a view takes and gives."""
+
+    answers: Mapping[int, str]
+    """What each status of success means; a status with a body answers with `gives`."""
+    gives: Mapping[str, Any] | None = None
+    """The body of a success: OpenAPI's media type objects by media type."""
+    body: Any = None
+    media_types: tuple[str, ...] = (JSON,)
+    query: type[Schema] | None = None
+    problems: tuple[type[Problem], ...] = ()
+    headers: tuple[str, ...] = ()
+    takes_headers: tuple[str, ...] = ()
+    many: bool = False
+    """Whether the body is an array of what `body` describes, or NDJSON."""
+
+
+def contract(**terms: Any) -> Callable[[View], View]:
+    """Mark a view with its Contract."""
+
+    def mark(view: View) -> View:
+        view.contract = Contract(**terms)  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+# What comes in.
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise MalformedDocument(f"{constant} is not JSON.")
+
+
+def _distinct_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedDocument(f"The member {json.dumps(twice)} stands twice in one object.")
+    return members
+
+
+def _parse_integer(token: str) -> int | Decimal:
+    number = parse_json_number(token)
+    return int(number) if number.is_finite() else number
+
+
+_decode = json.JSONDecoder(
+    parse_float=parse_json_number,
+    parse_int=_parse_integer,
+    parse_constant=_refuse_constant,
+    object_pairs_hook=_distinct_members,
+).decode
+
+
+def parse_json(data: bytes) -> Any:
+    """A JSON document with exact numbers; MalformedDocument where RFC 8259, or sense, is broken."""
+    try:
+        document = _decode(data.decode())
+    except UnicodeDecodeError as error:
+        raise MalformedDocument(f"Not UTF-8 at byte {error.start}.") from None
+    except json.JSONDecodeError as error:
+        raise MalformedDocument(f"{error.msg} at line {error.lineno}, column {error.colno}.") from None
+    except RecursionError:
+        raise MalformedDocument(f"Nested deeper than {JSON_DEPTH_MAX} levels.") from None
+    # Only what has that many brackets can be that deep.
+    if data.count(b"[") + data.count(b"{") > JSON_DEPTH_MAX:
+        _check_depth(document)
+    return document
+
+
+def _check_depth(document: Any) -> None:
+    level = [document]
+    for _ in range(JSON_DEPTH_MAX):
+        inside: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inside.extend(value.values())
+            elif isinstance(value, list):
+                inside.extend(value)
+        if not inside:
+            return
+        level = inside
+    if any(isinstance(value, (dict, list)) for value in level):
+        raise MalformedDocument(f"Nested deeper than {JSON_DEPTH_MAX} levels.")
+
+
+@lru_cache
+def _schema(schema_class: type[Schema], **options: Any) -> Schema:
+    """A schema, made once: making it costs more than using it."""
+    return schema_class(**options)
+
+
+def read_body(media_types: Iterable[str] = (JSON,)) -> bytes:
+    """The request's body, of one of the media types."""
+    # Nearly every request names the bare media type, which needs no parsing.
+    known = request.content_type in media_types or (
+        request.mimetype in media_types and request.mimetype_params.get("charset", "utf-8").lower() == "utf-8"
+    )
+    if not known or "HTTP_CONTENT_ENCODING" in request.environ:
+        raise UnsupportedMediaType(
+            headers={"Accept-Post": ", ".join(media_types)} if request.method == "POST" else None
+        )
+    return request.get_data(cache=False)
+
+
+def load_body(schema_class: type[Schema], media_types: Iterable[str] = (JSON,), **options: Any) -> Any:
+    """The request's JSON body, loaded by a schema that is made with the options."""
+    return _schema(schema_class, **options).load(parse_json(read_body(media_types)))
+
+
+def load_many(schema_class: type[Schema], **options: Any) -> list[Any]:
+    """The items of a JSON array or of NDJSON, each loaded by the schema; every item that it refuses is told at once.
+
+    Errors are keyed by the place in the array, from 0, or by the line of the NDJSON, from 1.
+    """
+    request.max_content_length = BATCH_BYTES_MAX
+    data = read_body((JSON, NDJSON))
+    load = _parse_lines if request.mimetype == NDJSON else _parse_array
+    return off_loop(lambda: load(data, _schema(schema_class, **options)))
+
+
+def _parse_array(data: bytes, schema: Schema) -> list[Any]:
+    document = parse_json(data)
+    if not isinstance(document, list):
+        raise ValidationError("Has to be a JSON array.")
+    _check_count(len(document))
+    return cast(list[Any], schema.load(document, many=True))
+
+
+def _parse_lines(data: bytes, schema: Schema) -> list[Any]:
+    lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
+    _check_count(len(lines))
+    items, errors = [], {}
+    for number, line in lines:
+        try:
+            items.append(schema.load(parse_json(line)))
+        except ValidationError as error:
+            errors[number] = error.messages
+        except MalformedDocument as error:
+            errors[number] = {"document": [error.detail]}
+    if errors:
+        raise ValidationError(errors)
+    return items
+
+
+def _check_count(count: int) -> None:
+    if not 1 <= count <= BATCH_TRANSACTIONS_MAX:
+        raise ValidationError(f"From 1 to {BATCH_TRANSACTIONS_MAX} transactions.")
+
+
+def load_query(schema_class: type[Schema], **options: Any) -> Any:
+    """The request's query parameters, loaded by a schema that is made with the options."""
+    given = request.args.to_dict()
+    twice = {name: ["Once at most."] for name, values in request.args.lists() if len(values) > 1}
+    if twice:
+        raise ValidationError(twice)
+    return _schema(schema_class, **options).load(given)
+
+
+def refuse_stray_query() -> None:
+    """Run before every request: a view without query parameters takes none."""
+    if request.query_string and request.url_rule is not None:
+        terms = getattr(current_app.view_functions[request.url_rule.endpoint], "contract", None)
+        if terms is None or terms.query is None:
+            raise Invalid(errors={name: ["Unknown query parameter."] for name in request.args})
+
+
+def expected_versions() -> frozenset[int] | None:
+    """The versions that If-Match names; None where any will do. Weak tags never match (RFC 9110, 13.1.1)."""
+    if "If-Match" not in request.headers or request.if_match.star_tag:
+        return None
+    return frozenset(int(tag) for tag in request.if_match if tag and _VERSION.fullmatch(tag))
+
+
+def preferred_return() -> str | None:
+    """What `Prefer: return=…` asks for (RFC 7240): "representation", "minimal" or nothing."""
+    for item in parse_http_list(request.headers.get("Prefer", "")):
+        name, _, value = item.partition(";")[0].partition("=")
+        if name.strip().lower() == "return":  # of several the first counts
+            preference = value.strip().strip('"')
+            return preference if preference in ("representation", "minimal") else None
+    return None
+
+
+# What goes out.
+
+encode_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def _row_encoder() -> Callable[[Sequence[Any]], Any]:
+    """From a row of STATE_COLUMNS to what is encoded: built once from the schema's own fields.
+
+    The schema stays the one definition; a page does not pay for a hundred objects and their dumps.
+    """
+    dumped = TransactionFields().dump_fields
+    amounts = [place for place, field in enumerate(dumped.values()) if isinstance(field, Amount)]
+    instants = [place for place, field in enumerate(dumped.values()) if isinstance(field, RecordedAt)]
+    columns = {"amount": "minor_units"}
+    take = itemgetter(*(STATE_NAMES.index(columns.get(name, name)) for name in dumped))
+    currency = STATE_NAMES.index("currency")
+    make = msgspec.defstruct("TransactionRow", list(dumped))
+
+    def encode_row(row: Sequence[Any]) -> Any:
+        values = list(take(row))
+        for place in amounts:
+            values[place] = to_decimal(values[place], row[currency])
+        for place in instants:
+            values[place] = rfc3339(values[place])
+        return make(*values)
+
+    return encode_row
+
+
+encode_row: Final = _row_encoder()
+
+
+def etag(version: int) -> str:
+    """The strong entity tag of one transaction."""
+    return f'"{version}"'
+
+
+def empty_response(status: int, headers: Mapping[str, str]) -> Response:
+    """An answer without a body, and so without a media type."""
+    response = Response(status=status, headers=headers)
+    del response.headers["Content-Type"]
+    return response
+
+
+def transaction_response(row: Sequence[Any]) -> Response:
+    """One transaction, from a row of STATE_COLUMNS."""
+    headers = {"ETag": etag(row[STATE_NAMES.index("version")])}
+    return Response(encode_json(encode_row(row)), headers=headers, mimetype=JSON)
+
+
+def write_request(
+    asked: Any,
+    *,
+    path: str | None = None,
+    minimal_by_default: bool = False,
+    always_minimal: bool = False,
+    many: bool = False,
+) -> Request:
+    """This request, for the ledger: its key, a fingerprint of what it asks for, and how it is answered.
+
+    `path` is where a new transaction is found, and makes the answer 201. The answer is made while the write is
+    committed, so what it depends on is read from the request here.
+    """
+    preference = None if always_minimal else preferred_return()
+    applied = {} if preference is None else {"Preference-Applied": f"return={preference}"}
+    minimal = always_minimal or preference == "minimal" or (minimal_by_default and preference is None)
+
+    def render(receipt: Receipt) -> Answer:
+        headers = {"Cashman-Head": str(receipt.head), **applied}
+        if not many:
+            headers["ETag"] = etag(receipt.state["version"])
+            if path is not None:
+                headers["Location"] = f"{path}/{receipt.state['id']}"
+        if minimal:
+            return Answer(204, headers, None)
+        rows = [encode_row([state[name] for name in STATE_NAMES]) for state in receipt.states]
+        return Answer(200 if path is None else 201, headers, encode_json(rows if many else rows[0]))
+
+    key = idempotency_key()
+    fingerprint = b"" if key is None else _fingerprint(asked)
+    return Request(current.actor(), render, key, fingerprint)
+
+
+def idempotency_key() -> str | None:
+    """The Idempotency-Key of this request, quoted as in the IETF draft or bare."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
+        rule = f"1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable ASCII characters."
+        raise Invalid(errors={"Idempotency-Key": [rule]})
+    return key
+
+
+def _fingerprint(asked: Any) -> bytes:
+    """A hash of the method, the path and the loaded fields: 50 and 50.00 ask for the same."""
+    return hashlib.sha256(
+        msgspec.json.encode([request.method, request.path.rstrip("/"), _without_trailing_zeros(asked)])
+    ).digest()
+
+
+def _without_trailing_zeros(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_trailing_zeros(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [_without_trailing_zeros(item) for item in value]
+    return str(value.normalize()) if isinstance(value, Decimal) else value
+
+
+def written(receipt: Receipt) -> Response:
+    """The answer to a write, now or as it was first given."""
+    answer = receipt.answer
+    assert answer is not None, "a write over HTTP says how it is answered"
+    if answer.body is None:
+        response = empty_response(answer.status, answer.headers)
+    else:
+        response = Response(answer.body, answer.status, answer.headers, mimetype=JSON)
+    if receipt.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def not_modified(tag: str, head: Head | None = None) -> Response | None:
+    """304 where If-None-Match names the tag."""
+    if not (request.if_none_match.star_tag or request.if_none_match.contains_weak(tag.removeprefix("W/").strip('"'))):
+        return None
+    return empty_response(304, {"ETag": tag} if head is None else {"ETag": tag, "Cashman-Head": str(head)})
+
+
+def list_response(rows: Sequence[Sequence[Any]], head: Head, next_cursor: str | None) -> Response:
+    """A page of transactions as a bare array; what belongs to the list travels in headers."""
+    query = hashlib.sha256(request.full_path.encode()).hexdigest()[:16]
+    tag = f'W/"{head.sequence}-{head.hash.hex()[:16]}-{query}"'
+    response = not_modified(tag, head)
+    if response is None:
+        response = Response(encode_json([encode_row(row) for row in rows]), mimetype=JSON)
+        response.headers["ETag"] = tag
+        response.headers["Cashman-Head"] = str(head)
+    if next_cursor is not None:
+        parameters = {**request.args.to_dict(), "cursor": next_cursor}
+        response.headers["Link"] = f'<{request.path}?{urlencode(parameters)}>; rel="next"'
+    return response

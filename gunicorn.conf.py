@@ -1,0 +1,106 @@
+"""How gunicorn serves Cashman. The master never imports the package: each worker does, after the fork."""
+
+import gc
+import os
+import signal
+import sys
+import time
+
+# bootstrap.sh has checked that both are whole numbers.
+bind = f"0.0.0.0:{os.environ.get('PORT', '5000')}"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+
+# Requests wait together for one durable commit; greenlets make the waiting cheap.
+worker_class = "gevent"
+# The C parser where it is installed, else the one in Python.
+http_parser = "auto"
+preload_app = False
+
+# A worker whose main loop shows no life for so many seconds is replaced. What blocks runs off the loop.
+timeout = 30
+# Running requests may end; after this the rest is cut off, before `docker stop` kills at 10 s.
+graceful_timeout = 8
+# Idle connections, and clients that do not finish their headers, are closed after this many seconds.
+# A stop waits for idle connections, too.
+keepalive = 3
+worker_connections = 4000
+
+# Room for long filters, and a bound on everything that is parsed before the service sees it.
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+
+# A client cannot say that it came by https or set the path behind the service's back. Only a proxy on
+# this machine (or one named in FORWARDED_ALLOW_IPS) is believed about the scheme.
+forwarder_headers = ""
+
+# A worker shows life by touching a file; in memory, because a slow disk would look like a dead worker.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+# It would be a socket in the home directory, which a container may not have.
+control_socket_disable = True
+
+
+def _stop_the_start(worker, error):
+    """Tell what setting is wrong, once and in one line.
+
+    Only the first worker of all stops the server. One that takes another's place later does no such thing,
+    because its neighbours still serve.
+    """
+    if worker.age > 1:
+        return
+    print(f"cashman: {error}", file=sys.stderr, flush=True)
+    sys.exit(4)  # gunicorn's sign for an app that no worker can load
+
+
+def post_fork(server, worker):
+    """Let a worker be stopped before it is up, and stop the start where the app refuses its settings."""
+    # Until gunicorn sets a worker's own handlers it has the master's, which would swallow the signal.
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+    load = worker.load_wsgi
+
+    def load_wsgi():
+        from cashman.errors import ConfigurationError
+
+        try:
+            load()
+        except ConfigurationError as error:
+            _stop_the_start(worker, error)
+            while worker.alive:  # until the server stops, or takes this worker for dead and tries again
+                time.sleep(0.1)
+            sys.exit(0)
+
+    worker.load_wsgi = load_wsgi
+
+
+def post_worker_init(worker):
+    """Open the books at the start and not at the first request, while the main loop goes on to show life."""
+    import gevent
+
+    # What is loaded by now stays: without this the garbage collector walks it over and over, which cost
+    # a third of a worker's time. Requests leave few cycles, so it may also come less often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+    gevent.spawn(_open_books, worker)
+
+
+def post_request(worker, request, environ, response):
+    """Let the other connections have their turn: one whose next request is there already would go on and on."""
+    import gevent
+
+    gevent.sleep(0)
+
+
+def _open_books(worker):
+    from cashman.current import books
+    from cashman.errors import ConfigurationError, StoreUnavailable
+
+    try:
+        books(worker.wsgi).database.open()
+    except ConfigurationError as error:
+        _stop_the_start(worker, error)
+    except StoreUnavailable as error:
+        worker.log.warning("The books are out of reach; requests get 503 until they are back: %s", error)
