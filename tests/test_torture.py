@@ -1,0 +1,162 @@
+"""The harnesses, in short: each promise holds, and each harness can tell when it does not.
+
+The long runs stand in torture/RESULTS.md.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import missing
+
+from torture import crash, power_cut, repeats, slow_clients, sync_before_answer, tamper
+from torture.service import Broken, Impossible
+
+
+def possible(harness: Callable[..., Any], **options: Any) -> Any:
+    """What a harness comes to; skips where this machine cannot run it."""
+    try:
+        return harness(**options)
+    except Impossible as impossible:
+        missing(str(impossible))
+
+
+# kill -9.
+
+
+@pytest.mark.parametrize(("engine", "restarts"), [("sqlite", 0), ("postgresql", 1)])
+def test_what_is_acknowledged_survives_kill_9_and_nothing_is_done_twice(engine: str, restarts: int) -> None:
+    if os.environ.get("CASHMAN_TEST_POSTGRESQL_URL") and engine == "postgresql":
+        pytest.skip("the harness restarts PostgreSQL, and so wants one of its own")
+    figures = possible(crash.crash, engine=engine, kills=2, clients=16, restarts=restarts, seed=5)
+    crash.check(figures)
+    assert figures["acknowledged"] > 50
+    assert (figures["cashman verify"], figures["verify_journal.py"]) == ("sound", "sound")
+
+
+def test_the_crash_harness_sees_what_is_lost_doubled_or_changed() -> None:
+    told = crash.Told(
+        expected={"a": ("one", "1.00", 1), "b": ("two", "2.00", 2), "c": ("three", "3.00", 1)}, voided={"c"}
+    )
+    stored = {"a": ("one", "1.00", 1), "b": ("two", "2.00", 2)}
+    nothing = {"lost": 0, "doubled": 0, "not void": 0, "different": 0, "revised twice": 0}
+    journaled = {"a": 1, "b": 2, "c": 2}
+    assert crash._compare([told], stored, journaled) == nothing
+    assert crash._compare([told], {"a": stored["a"]}, journaled) == {**nothing, "lost": 1}
+    assert crash._compare([told], stored, {**journaled, "d": 1}) == {**nothing, "doubled": 1}
+    assert crash._compare([told], {**stored, "c": ("three", "3.00", 1)}, journaled) == {**nothing, "not void": 1}
+    assert crash._compare([told], {**stored, "a": ("one", "1.01", 1)}, journaled) == {**nothing, "different": 1}
+    assert crash._compare([told], stored, {**journaled, "b": 3}) == {**nothing, "revised twice": 1}
+    told.receipts |= {"1:aa", "2:bb", "2:cc"}
+    assert crash._check_receipts([told], [{"hash": "aa"}, {"hash": "bb"}]) == 1
+    with pytest.raises(Broken, match="lost"):
+        crash.check(dict.fromkeys(crash.WRONG, 0) | {"lost": 1})
+
+
+# Power cuts.
+
+
+def test_a_power_cut_loses_nothing_that_was_acknowledged() -> None:
+    figures = possible(power_cut.power_cut, cuts=3, seed=1)
+    assert figures["acknowledged"] > 10
+    assert (figures["lost"], figures["not sound"]) == (0, 0)
+
+
+def test_without_a_sync_a_power_cut_does_lose() -> None:
+    figures = possible(power_cut.power_cut, cuts=2, seed=1, control=True)
+    assert figures["lost"] > 0
+
+
+# What the kernel sees.
+
+
+def test_the_log_is_synced_before_the_answer() -> None:
+    figures = possible(sync_before_answer.sync_before_answer, writes=10)
+    assert figures == {"writes": 10, "answers that followed a write": 10, "before the sync": 0}
+
+
+def test_a_server_whose_syncs_are_kept_from_the_kernel_answers_too_early() -> None:
+    figures = possible(sync_before_answer.sync_before_answer, writes=5, control=True)
+    assert figures["before the sync"] == 5
+
+
+def test_a_trace_is_read_as_it_happened() -> None:
+    wrote = '7 1.0 pwrite64(9</d/cashman.db-wal>, "..", 4096, 32) = 4096'
+    synced = "7 1.1 fdatasync(9</d/cashman.db-wal>) = 0"
+    answered = '8 1.2 sendto(5<socket:[1]>, "HTTP/1.1 204 NO CONTENT\\r\\n"..., 90, 0, NULL, 0) = 90'
+    begun = "7 1.1 fdatasync(9</d/cashman.db-wal> <unfinished ...>"
+    ended = "7 1.3 <... fdatasync resumed>) = 0"
+    assert _early([wrote, synced, answered]) == (1, 0)
+    assert _early([wrote, answered]) == (1, 1)
+    assert _early([synced, wrote, answered]) == (1, 1)
+    assert _early([wrote, begun, ended, answered]) == (1, 0)
+    assert _early([wrote, begun, answered, ended]) == (1, 1)
+    assert _early([wrote, synced.replace("= 0", "= 0 (INJECTED)"), answered]) == (1, 1)
+    assert _early([wrote, synced.replace("cashman.db-wal", "cashman.db"), answered]) == (1, 1)
+    assert _early([answered, "what strace says beside it"]) == (0, 0)
+
+
+def _early(trace: list[str]) -> tuple[int, int]:
+    return sync_before_answer.unsynced_answers(sync_before_answer.events(trace))
+
+
+# The same request over and over.
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_key_sent_10_times_from_two_processes_is_one_row_and_one_answer(engine: str) -> None:
+    figures = possible(repeats.repeats, engine=engine, keys=50, times=10)
+    assert {name: figures[name] for name in repeats.WRONG} == dict.fromkeys(repeats.WRONG, 0)
+    assert (figures["requests"], figures["answers that were first"], figures["cashman verify"]) == (500, 50, "sound")
+
+
+def test_without_keys_each_request_is_a_row() -> None:
+    figures = possible(repeats.repeats, keys=5, times=4, with_keys=False)
+    assert (figures["keys with other than one row"], figures["answers that were first"]) == (5, 20)
+
+
+# Changes behind the service's back.
+
+
+def test_every_change_to_a_row_is_found(empty_url: str) -> None:
+    figures = tamper.tamper_with(empty_url, changes=150)
+    assert figures["changes"] == 150
+    for table in (*tamper.BY_BOTH, *tamper.BY_VERIFY):
+        assert figures[f"in {table}"] > 0
+
+
+@pytest.mark.parametrize("blind", ["found_by_verify", "found_independently"])
+def test_the_tamper_harness_sees_a_verifier_that_is_blind(blind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tamper, blind, lambda *_: None)
+    with pytest.raises(Broken, match="were not found"):
+        tamper.tamper(changes=40)
+
+
+def test_a_cleanly_cut_tail_is_found_by_a_receipt_alone(empty_url: str) -> None:
+    found = tamper.cut_tail(empty_url)
+    assert found["without a receipt"] == (None, None)
+    assert found["with a receipt from before the cut"] == (None, None)
+    assert all("is not in the chain" in str(finding) for finding in found["with a receipt from after the cut"])
+
+
+# Slow clients.
+
+
+def test_slow_clients_do_not_stop_a_healthy_one() -> None:
+    figures = possible(slow_clients.slow_clients, connections=300, requests=150)
+    slow_clients.check(figures)
+    assert figures["requests"] == 150
+
+
+def test_slow_clients_do_stop_a_server_with_sync_workers() -> None:
+    figures = possible(slow_clients.slow_clients, connections=30, requests=20, control=True)
+    with pytest.raises(Broken, match="unanswered: 1"):
+        slow_clients.check(figures)
+
+
+def test_strace_is_wanted_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(Impossible, match="strace is not installed"):
+        sync_before_answer.sync_before_answer()
