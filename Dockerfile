@@ -1,0 +1,37 @@
+ARG BASE=python:3.13-slim-bookworm
+
+FROM ${BASE} AS builder
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /srv/cashman
+COPY Pipfile Pipfile.lock bootstrap.sh ./
+# The same setting up as on any machine. Here the C parser has to be there, and pipenv has done its work.
+RUN PIP_NO_CACHE_DIR=1 ./bootstrap.sh setup \
+    && .venv/bin/python -c "import gunicorn_h1c" \
+    && rm -rf .venv/pipenv .venv/log
+COPY gunicorn.conf.py ./
+COPY cashman ./cashman
+# The root file system may be read-only: what Python would write beside the code is written now. By
+# hash, so that it stays valid whatever the files' times become. And whatever mode the files had where
+# they came from, the service's user has to read them.
+RUN .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash cashman && chmod -R a+rX .
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="Cashman" \
+      org.opencontainers.image.description="A ledger to docker run and curl in ten seconds, and to trust for ten years"
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin cashman \
+    && install -d -o cashman -g cashman -m 700 /data
+WORKDIR /srv/cashman
+COPY --from=builder /srv/cashman ./
+ENV CASHMAN_DATABASE_URL=sqlite:////data/cashman.db \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 10001:10001
+VOLUME /data
+EXPOSE 5000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
+    CMD ["/srv/cashman/.venv/bin/python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ.get(\"PORT\") or 5000}/healthz', timeout=4)"]
+ENTRYPOINT ["./bootstrap.sh"]
+CMD ["serve"]
