@@ -22,7 +22,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cashman import db
-from cashman.db import Database, PostgresDatabase, SqliteDatabase, rfc3339
+from cashman.db import Database, PostgresDatabase, SqliteDatabase, postgresql, rfc3339, sqlite
 from cashman.errors import ConfigurationError, StoreUnavailable
 from cashman.ledger import Books, Ledger
 from cashman.model.expense import Expense
@@ -63,7 +63,8 @@ def path(database_url: str) -> Path:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a lock."""
-    monkeypatch.setattr(db, "LOCK_WAIT_SECONDS_MAX", 0.1)
+    for engine in (sqlite, postgresql):
+        monkeypatch.setattr(engine, "LOCK_WAIT_SECONDS_MAX", 0.1)
 
 
 # Column types.

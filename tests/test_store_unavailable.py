@@ -21,7 +21,8 @@ from serving import OwnPostgresql
 from sqlalchemy import event, make_url
 from werkzeug.test import TestResponse
 
-from cashman import current, db
+from cashman import current
+from cashman.db import postgresql, sqlite
 from cashman.index import create_app
 from cashman.verify import verify
 
@@ -31,7 +32,8 @@ LOCK_WAIT_SECONDS = 1.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up waiting for a lock sooner than in earnest."""
-    monkeypatch.setattr(db, "LOCK_WAIT_SECONDS_MAX", LOCK_WAIT_SECONDS)
+    for engine in (sqlite, postgresql):
+        monkeypatch.setattr(engine, "LOCK_WAIT_SECONDS_MAX", LOCK_WAIT_SECONDS)
 
 
 class Household:

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     Connection,
+    MetaData,
     Table,
     Text,
     cast,
@@ -36,7 +37,7 @@ from sqlalchemy import insert as insert_into
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType
 
-from cashman import current, db, journal, verify
+from cashman import current, journal, verify
 from cashman.index import create_app
 from cashman.journal import Head
 from torture.service import REPOSITORY, Broken, database, run, scratch
@@ -131,7 +132,7 @@ class Attacker:
         on.commit()
         for name in inspect(on).get_table_names():
             # Reflected, and its columns without types: values go in and out as the database has them.
-            reflected = Table(name, db.MetaData(), autoload_with=on)
+            reflected = Table(name, MetaData(), autoload_with=on)
             for column in reflected.c:
                 column.type = NullType()
             self._tables[name] = reflected

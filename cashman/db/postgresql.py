@@ -1,0 +1,76 @@
+"""What is particular to PostgreSQL: a server, its SQLSTATEs and its locks."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from cashman.db.base import Database, Result
+from cashman.errors import ConfigurationError
+from cashman.limits import LOCK_WAIT_SECONDS_MAX
+
+
+class PostgresDatabase(Database):
+    """A PostgreSQL server; writers of one ledger queue at its head row, not at a lock of ours.
+
+    Its driver waits together with gevent's loop, so nothing has to leave it.
+    """
+
+    _MIGRATION_LOCK: Final = 0x6361_7368  # "cash"
+    _RETRIED: Final = {"40001", "40P01"}  # serialization failure, deadlock
+    # SQLSTATE classes and codes (appendix A of the manual) of a server that is gone, full, read-only or stopping;
+    # 0A000 is what a standby says to a transaction that is to write.
+    _OUT_OF_REACH: Final = ("08", "0A000", "53", "57", "58", "25006", "55P03", *_RETRIED)
+
+    def __init__(self, url: URL) -> None:
+        super().__init__()
+        options = url.query.get("options", "")
+        self.engine = create_engine(
+            url.difference_update_query(["options"]),
+            pool_size=5,
+            max_overflow=10,
+            connect_args={
+                "connect_timeout": int(LOCK_WAIT_SECONDS_MAX),
+                "options": f"{options} -c lock_timeout={int(LOCK_WAIT_SECONDS_MAX * 1000)}".strip(),
+            },
+        )
+
+    def _off_loop(self, function: Callable[[], Result]) -> Result:
+        return function()
+
+    def _check_durability(self) -> None:
+        with self.engine.connect() as connection:
+            found = {
+                name: connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+                for name in ("fsync", "synchronous_commit")
+            }
+        if "off" in found.values():
+            raise ConfigurationError(f"PostgreSQL does not keep what it acknowledges here: {found}")
+
+    @contextlib.contextmanager
+    def _exclusive_migration(self) -> Iterator[None]:
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # a long migration is worth waiting for
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({self._MIGRATION_LOCK})")
+            yield  # closing the connection rolls back; the lock is given up with it
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({self._MIGRATION_LOCK})")
+
+    def _connect_reader(self) -> Connection:
+        return self.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def _connect_writer(self) -> Connection:
+        return self.engine.connect()
+
+    def _must_retry(self, error: DBAPIError) -> bool:
+        return getattr(error.orig, "sqlstate", None) in self._RETRIED
+
+    def _is_out_of_reach(self, error: DBAPIError) -> bool:
+        state = getattr(error.orig, "sqlstate", None)
+        # No SQLSTATE: the connection itself broke.
+        return (
+            error.connection_invalidated
+            or (isinstance(error, OperationalError) and state is None)
+            or (state is not None and state.startswith(self._OUT_OF_REACH))
+        )

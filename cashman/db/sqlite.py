@@ -1,0 +1,191 @@
+"""What is particular to SQLite: one file in WAL mode, and the lock beside it."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from cashman.db.base import Database, Replaced, unavailable
+from cashman.errors import ConfigurationError, StoreUnavailable
+from cashman.limits import LOCK_WAIT_SECONDS_MAX
+
+log = logging.getLogger(__name__)
+
+
+class SqliteDatabase(Database):
+    """One file in WAL mode with synchronous=FULL.
+
+    Commits, checkpoints and the closing of connections happen under one lock across all processes:
+    before 3.51.3 SQLite can corrupt a WAL that two connections write and checkpoint at the same time.
+    """
+
+    # The result codes (sqlite.org/rescode.html) of a store that is busy, full, broken or not there.
+    _OUT_OF_REACH: Final = {
+        sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB,
+    }  # fmt: skip
+    _CHANGES_PER_CHECKPOINT: Final = 8_000
+    _LOCK_POLL_SECONDS: Final = 0.0003
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._lock_path = path.with_name(path.name + ".lock")
+        self._inode: int | None = None
+        self._changes_checkpointed = 0
+        database = self
+
+        class LockedClose(sqlite3.Connection):
+            """The last connection to close checkpoints the WAL, so closing takes the lock too."""
+
+            def close(self) -> None:
+                with contextlib.suppress(StoreUnavailable), database.exclusive():
+                    super().close()
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(
+                f"file:{quote(str(path))}?mode=rw",  # rw: a database that has gone is never silently made anew
+                uri=True,
+                timeout=LOCK_WAIT_SECONDS_MAX,
+                isolation_level=None,  # BEGIN is ours
+                check_same_thread=False,  # the pool hands a connection to one user at a time
+                cached_statements=256,
+                factory=LockedClose,
+            )
+
+        self._held = threading.local()
+        self.engine = create_engine(
+            "sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=0, pool_timeout=30
+        )
+        event.listen(self.engine, "connect", self._configure)
+        event.listen(self.engine, "begin", self._begin)
+
+    @staticmethod
+    def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "wal_autocheckpoint=0",
+            "cache_size=-8000",
+            "mmap_size=268435456",
+            "temp_store=MEMORY",
+            "secure_delete=ON",  # what a redaction erases is overwritten
+            "trusted_schema=OFF",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+        if (mode, synchronous) != ("wal", 2):
+            raise ConfigurationError(
+                f"SQLite does not keep what it acknowledges here: journal_mode={mode}, synchronous={synchronous}"
+            )
+
+    @staticmethod
+    def _begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("cashman_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    def _prepare(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.exclusive():
+                # Only here is a file made, and only where none was opened before.
+                if self._inode is None:
+                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                self._inode = self.path.stat().st_ino
+        except FileNotFoundError:
+            raise unavailable("The database file is gone.") from None
+        except OSError as error:
+            raise ConfigurationError(f"the database {self.path} cannot be used: {error.strerror}") from error
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def _exclusive_migration(self) -> contextlib.AbstractContextManager[None]:
+        return self.exclusive()
+
+    def _check_durability(self) -> None:
+        """Every connection reads its pragmas back when it is made (`_configure`)."""
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the file lock beside the database; StoreUnavailable after LOCK_WAIT_SECONDS_MAX."""
+        if getattr(self._held, "lock", False):  # closing a connection while writing
+            yield
+            return
+        try:
+            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unavailable(f"The lock beside the database cannot be opened: {error.strerror}.") from error
+        try:
+            self._wait_for_lock(descriptor)
+            self._held.lock = True
+            try:
+                yield
+            finally:
+                self._held.lock = False
+        finally:
+            os.close(descriptor)  # which also unlocks
+
+    def _wait_for_lock(self, descriptor: int) -> None:
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS_MAX
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise unavailable("Another process holds the database.") from None
+                time.sleep(self._LOCK_POLL_SECONDS)
+
+    def _connect_reader(self) -> Connection:
+        return self.engine.connect()
+
+    def _connect_writer(self) -> Connection:
+        self._changes_checkpointed = 0  # each connection counts its own
+        return self.engine.connect().execution_options(cashman_writing=True)
+
+    def _check_place(self, *, writing: bool) -> None:
+        """Writes stop at once when the file has gone; another file in its place is opened like a first one."""
+        try:
+            inode = self.path.stat().st_ino
+        except OSError as error:
+            if writing:
+                raise unavailable("The database file is gone.") from error
+            return
+        if inode != self._inode:
+            raise Replaced()
+
+    def _after_write(self, connection: Connection) -> None:
+        """Bring the WAL back into the file every so many changes; readers are not held up."""
+        driver: Any = connection.connection.dbapi_connection
+        if driver.total_changes - self._changes_checkpointed >= self._CHANGES_PER_CHECKPOINT:
+            self._checkpoint(driver, "PASSIVE")
+            self._changes_checkpointed = driver.total_changes
+
+    def _checkpoint(self, driver: Any, mode: str) -> None:
+        """Bring the WAL back into the file; what was committed stands whether it works or not."""
+        try:
+            driver.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        except sqlite3.Error as error:
+            log.warning("the WAL could not be brought back into the database for now: %s", error)
+
+    def scrub(self) -> None:
+        """Empty the WAL, which still holds the pages as they were, unless a reader needs it."""
+        with contextlib.suppress(StoreUnavailable), self.exclusive():
+            if self._writer is not None:
+                self._checkpoint(self._writer.connection.dbapi_connection, "TRUNCATE")
+
+    def _is_out_of_reach(self, error: DBAPIError) -> bool:
+        return (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF in self._OUT_OF_REACH
