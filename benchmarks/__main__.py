@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import at_a_million, keyed_writes, load, writes_and_reads
+from benchmarks import at_a_million, keyed_writes, load, reading, writes_and_reads
 from benchmarks.options import Options
 from benchmarks.servers import Unusable
 
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "writes_and_reads": writes_and_reads.run,
     "keyed_writes": keyed_writes.run,
     "at_a_million": at_a_million.run,
+    "reading": reading.run,
 }
 
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 connections=given.connections,
                 folder=given.folder,
                 transactions=given.transactions,
+                keep=given.keep,
                 database_url=database_url,
                 parser=given.parser,
                 quiet_seconds=given.quiet,
@@ -63,6 +65,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, default=defaults.folder, help="where the SQLite files lie, on a disk")
     parser.add_argument(
         "--transactions", type=int, default=defaults.transactions, help="in the large ledger (%(default)s)"
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the SQLite file that `reading` fills, and take it from there (remove it when tables change)",
     )
     parser.add_argument("--database-url", help="a PostgreSQL server instead; a database is made there and dropped")
     parser.add_argument("--postgresql", action="store_true", help="the same, on a server started for it")

@@ -73,6 +73,16 @@ def cpu_seconds(pids: list[int]) -> float:
     return total / TICKS
 
 
+def memory_megabytes(pid: int) -> dict[str, float]:
+    """What a process holds in memory, in MB: `VmRSS` all of it, `RssAnon` without mapped files, `VmHWM` the peak."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {
+        words[0].rstrip(":"): int(words[1]) / 1024
+        for words in lines
+        if words and words[0] in ("VmRSS:", "RssAnon:", "VmHWM:")
+    }
+
+
 def children(pid: int) -> list[int]:
     """The processes that a process has started and that are still there."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -25,6 +25,8 @@ class Options:
     folder: Path = REPOSITORY / "instance"
     transactions: int = 1_000_000
     """How many the large ledger holds."""
+    keep: Path | None = None
+    """Where filled SQLite files are kept for the next run; filling takes minutes."""
     database_url: str | None = None
     """PostgreSQL instead of a SQLite file."""
     parser: str = "auto"
@@ -44,26 +46,28 @@ class Options:
         ]
 
     @contextlib.contextmanager
-    def fresh_ledger(self) -> Iterator[str]:
-        """The URL of a database with nothing in it, on a real disk; it is removed afterwards."""
+    def fresh_ledger(self, name: str = "benchmark") -> Iterator[str]:
+        """The URL of a database with nothing in it, on a real disk; it is removed afterwards.
+
+        Two at a time have to have two names.
+        """
         if self.database_url is not None:
-            with _fresh_postgresql(self.database_url) as url:
+            with _fresh_postgresql(self.database_url, f"cashman_{name}") as url:
                 yield url
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         kind = machine.file_system(self.folder)
         if kind in ("tmpfs", "ramfs"):
             raise Unusable(f"{self.folder} is on {kind}: a durable write costs nothing there (--folder names another)")
-        with tempfile.TemporaryDirectory(prefix="benchmark-", dir=self.folder) as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=self.folder) as folder:
             yield f"sqlite:///{folder}/cashman.db"
 
 
 @contextlib.contextmanager
-def _fresh_postgresql(url: str) -> Iterator[str]:
+def _fresh_postgresql(url: str, name: str) -> Iterator[str]:
     """A database of its own on the server that a URL names."""
     server = make_url(url).set(drivername="postgresql+psycopg")
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    name = "cashman_benchmark"
     drop = text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     with engine.connect() as connection:
         connection.execute(drop)

@@ -65,10 +65,7 @@ class Report:
 
     def text(self) -> str:
         """The report as Markdown that a terminal can show as well."""
-        rows = [HEADINGS, *(comparison.cells() for comparison in self.comparisons)]
-        widths = [max(len(row[place]) for row in rows) for place in range(len(HEADINGS))]
-        lines = [_line(row, widths) for row in rows]
-        lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+        lines = table([HEADINGS, *(comparison.cells() for comparison in self.comparisons)])
         listed = [*(f"- {line}" for line in self.conditions), "", *lines, "", *(f"- {line}" for line in self.checks)]
         return "\n".join([f"## {self.title}", "", *listed, ""])
 
@@ -81,6 +78,14 @@ def spread(samples: Sequence[Sample]) -> str:
     """The median of the rates, and how far they lie apart."""
     rates = [sample.per_second for sample in samples]
     return f"{median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table; the first row heads it."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [_line(row, widths) for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return lines
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
