@@ -5,45 +5,60 @@ breaks a rule is rolled back here, in memory, so that it fails alone.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
 
+from cashman import search, totals
+from cashman.chart import AccountRow, Chart, Charts
 from cashman.db import table
-from cashman.errors import IdTaken, Invalid, TotalTooLarge
+from cashman.errors import AccountClosed, BooksClosed, IdTaken, Invalid, NameTaken, TotalTooLarge
 from cashman.journal import Chain, Head
-from cashman.limits import INT64_MAX, KEYED_ANSWERS_KEPT
+from cashman.limits import ACCOUNTS_MAX, CATEGORIES_MAX, INT64_MAX, KEYED_ANSWERS_KEPT
+from cashman.model import account as account_model
+from cashman.model.account import Account
 from cashman.model.idempotency import KeyedAnswer
-from cashman.model.ledger import Account, Category, JournalWords, Revision
-from cashman.model.total import AccountTotal
+from cashman.model.ledger import Category, JournalWords, LedgerRecord, Revision
+from cashman.model.money import AmountError
+from cashman.model.total import Turnover
 from cashman.model.transaction import COLUMNS, FIGURES, REDACTED, WORDS, Transaction
-from cashman.queries import State, states_by_id, versions
+from cashman.queries import State, Version, pending_until, states_by_group, states_by_id, versions
 
-_accounts = select(Account.id, Account.name).where(Account.ledger_id == bindparam("ledger_id"))
-_categories_by_path = select(Category.id, Category.path).where(
-    Category.ledger_id == bindparam("ledger_id"), Category.path.in_(bindparam("keys", expanding=True))
+SYSTEM: Final = "cashman"
+"""The actor behind what happens by itself."""
+
+_turnovers = select(Turnover.currency, Turnover.minor_units).where(Turnover.ledger_id == bindparam("ledger_id"))
+_next_expiry = select(func.min(Transaction.expires_at)).where(
+    Transaction.ledger_id == bindparam("ledger_id"), text("status = 'pending'")
 )
-_newest_category = select(func.coalesce(func.max(Category.id), 0)).where(Category.ledger_id == bindparam("ledger_id"))
-_total = select(AccountTotal.minor_units, AccountTotal.count).where(
-    AccountTotal.ledger_id == bindparam("ledger_id"),
-    AccountTotal.account_id == bindparam("account_id"),
-    AccountTotal.currency == bindparam("currency"),
+_has_transactions = (
+    select(Transaction.id)
+    .where(Transaction.ledger_id == bindparam("ledger_id"), Transaction.account_id == bindparam("account_id"))
+    .limit(1)
 )
-_insert_total = insert(table(AccountTotal))
-_update_total = (
-    update(table(AccountTotal))
-    .where(
-        AccountTotal.ledger_id == bindparam("of_ledger"),
-        AccountTotal.account_id == bindparam("of_account"),
-        AccountTotal.currency == bindparam("of_currency"),
-    )
-    .values(minor_units=bindparam("minor_units"), count=bindparam("count"))
+_insert_account = insert(table(Account))
+_of_account = (Account.ledger_id == bindparam("of_ledger"), Account.id == bindparam("of_id"))
+_update_account = (
+    update(table(Account))
+    .where(*_of_account)
+    .values({name: bindparam(name) for name in (*account_model.FIGURES, "version")})
 )
+_delete_account = delete(table(Account)).where(*_of_account)
 _insert_categories = insert(table(Category))
+_rename_category = (
+    update(table(Category))
+    .where(Category.ledger_id == bindparam("of_ledger"), Category.id == bindparam("of_id"))
+    .values(path=bindparam("path"))
+)
+_close_books = (
+    update(table(LedgerRecord))
+    .where(LedgerRecord.id == bindparam("of_ledger"))
+    .values(closed_until=bindparam("closed_until"))
+)
 _insert_revisions = insert(table(Revision))
 _insert_answers = insert(table(KeyedAnswer))
 _insert_transactions = insert(table(Transaction))
@@ -92,31 +107,49 @@ class Receipt:
     """What a write came to."""
 
     states: Sequence[State]
-    """The transactions as they stand after it; None of them where an earlier answer is given again."""
+    """The transactions as they stand after it, the one that was asked for first; none where there was none, or where
+    an earlier answer is given again."""
     head: Head
     """The journal's head: the entry of this change, or the newest one where nothing had to change."""
+    chart: Chart | None = None
+    """The names that go with the states."""
+    account: AccountRow | None = None
+    """The account that the change was about."""
     answer: Answer | None = None
     """What is answered: for a keyed request it is made once, and kept."""
     replayed: bool = False
 
     @property
     def state(self) -> State:
-        """The one transaction that the change was about."""
-        (state,) = self.states
-        return state
+        """The transaction that was asked for."""
+        return self.states[0]
+
+
+@dataclass(slots=True)
+class Planned:
+    """One revision of one transaction, as it is to be."""
+
+    kind: str
+    state: State
+    with_words: bool = False
+    opens: str | None = None
+    """The path of its category, where that is new."""
 
 
 @dataclass(slots=True)
 class Outcome:
     """What the changes so far come to, not yet written; a copy of it is what a failed change goes back to."""
 
+    chart: Chart
     states: dict[str, State]
     touched: dict[str, None] = field(default_factory=dict)
     firsts: dict[str, tuple[State, Head]] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    """By group the ids of its members, in the order in which they were booked."""
+    before_void: dict[str, str] = field(default_factory=dict)
+    """By transaction the status that it had before it was void, where that was in this batch."""
     revisions: list[dict[str, Any]] = field(default_factory=list)
-    categories: dict[str, int] = field(default_factory=dict)
-    new_categories: list[dict[str, Any]] = field(default_factory=list)
-    totals: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
+    turnovers: dict[str, int] = field(default_factory=dict)
     redacted: dict[str, int] = field(default_factory=dict)
     """By transaction, the sequence number before which its words go."""
 
@@ -134,23 +167,25 @@ class Batch:
         self,
         connection: Connection,
         ledger_id: int,
+        charts: Charts,
         *,
         ids: Sequence[str],
-        category_paths: Iterable[str],
         keys: Sequence[tuple[str, str]],
     ) -> None:
         self.connection = connection
         self.ledger_id = ledger_id
         self.chain = Chain.lock(connection, ledger_id)
-        self._so_far = Outcome({row.id: dict(row._mapping) for row in states_by_id(connection, ledger_id, ids)})
-        self._stored_versions = {id_: state["version"] for id_, state in self._so_far.states.items()}
-        accounts = connection.execute(_accounts, {"ledger_id": ledger_id})
-        self._accounts: dict[str, int] = {row.name: row.id for row in accounts}
-        paths = list(category_paths)
-        if paths:
-            rows = connection.execute(_categories_by_path, {"ledger_id": ledger_id, "keys": paths})
-            self._so_far.categories = {row.path: row.id for row in rows}
-        self._stored_totals: dict[tuple[int, str], tuple[int, int] | None] = {}
+        self._chart_before = charts.get(connection, ledger_id, self.chain.chart_sequence, self.chain.renamed_sequence)
+        rows = states_by_id(connection, ledger_id, ids)
+        groups = {row.group for row in rows if row.group is not None}
+        if groups:
+            rows = [*rows, *states_by_group(connection, ledger_id, sorted(groups))]
+        self._so_far = Outcome(self._chart_before, {row.id: dict(row._mapping) for row in rows})
+        self._before = dict(self._so_far.states)
+        for state in sorted(self._so_far.states.values(), key=lambda state: state["sequence"]):
+            if state["group"] is not None:
+                self._so_far.groups.setdefault(state["group"], []).append(state["id"])
+        self._stored_turnovers: dict[str, int] | None = None
         self._answers: dict[tuple[str, str], dict[str, Any]] = {}
         for actor in {actor for actor, _ in keys}:
             own = {"ledger_id": ledger_id, "actor": actor, "keys": [key for of, key in keys if of == actor]}
@@ -171,117 +206,274 @@ class Batch:
 
     # What a change asks.
 
+    @property
+    def chart(self) -> Chart:
+        """The ledger's accounts and categories, as they stand after the changes so far."""
+        return self._so_far.chart
+
     def find(self, transaction_id: str) -> State | None:
         """A transaction as it is, void or not; None where the id was never booked in this ledger."""
         return self._so_far.states.get(transaction_id)
 
-    def first_answer(self, transaction: Transaction) -> Receipt:
+    def members(self, state: State) -> list[State]:
+        """A transaction and those that were booked together with it, itself first."""
+        others = self._so_far.groups.get(state["group"], []) if state["group"] is not None else []
+        return [state, *(self._so_far.states[id_] for id_ in others if id_ != state["id"])]
+
+    def first_answer(self, transactions: Sequence[Transaction]) -> Receipt:
         """The answer to a POST whose id is known: the first one again where the content is the same, else IdTaken.
 
         A date that is left out means the day of the first POST.
         """
-        first = self._so_far.firsts.get(transaction.id)
-        if first is None:
-            version = versions(self.connection, self.ledger_id, transaction.id)[0]
-            first = version.state, version.head
-        state, head = first
-        compared = ["type", "minor_units", "currency", "account", "category", *WORDS]
-        if "date" in transaction.given:
-            compared.append("date")
-        if any(getattr(transaction, name) != state[name] for name in compared):
-            raise IdTaken()
-        return Receipt([state], head)
+        firsts = []
+        for transaction in transactions:
+            first = self._first_state(transaction.id)
+            if first is None or not self._is_content_of(transaction, first[0]):
+                raise IdTaken()
+            firsts.append(first)
+        return Receipt([state for state, _ in firsts], firsts[-1][1], self.chart)
 
-    # What a change does.
+    def _first_state(self, transaction_id: str) -> tuple[State, Head] | None:
+        if transaction_id in self._so_far.firsts:
+            return self._so_far.firsts[transaction_id]
+        history = self.history(transaction_id)
+        return (history[0].state, history[0].head) if history else None
 
-    def append(
-        self, kind: str, state: State, actor: str, *, with_words: bool = False, with_names: bool = False
-    ) -> Head:
-        """Book one revision of a transaction, after all that could refuse it.
+    def history(self, transaction_id: str) -> list[Version]:
+        """The revisions of a transaction from before this batch."""
+        return versions(self.connection, self.ledger_id, transaction_id)
 
-        `with_names` gives the state the ids of the account and the category that it names.
+    def _is_content_of(self, transaction: Transaction, first: State) -> bool:
+        try:
+            own = self.state_of(transaction)
+        except Invalid:
+            return False
+        compared = ["type", "status", "minor_units", "currency", "account_id", "group", *WORDS]
+        compared += [name for name in ("date", "expires_at") if name in transaction.given]
+        path = None if first["category_id"] is None else self.chart.categories[first["category_id"]]
+        return transaction.category == path and all(own[name] == first[name] for name in compared)
+
+    def status_before_void(self, state: State) -> str:
+        """The status that a void transaction had before."""
+        status: str = self._so_far.before_void.get(state["id"]) or next(
+            version.state["status"]
+            for version in reversed(self.history(state["id"]))
+            if version.state["status"] != "void"
+        )
+        return status
+
+    def state_of(self, transaction: Transaction) -> State:
+        """A new transaction as its row will be, but for what booking it adds, and for its category."""
+        account = self.chart.account(transaction.account, transaction.account_field)
+        minor_units = transaction.minor_units
+        if transaction.currency != account["currency"]:
+            if "currency" in transaction.given:
+                raise _foreign(account)
+            try:
+                minor_units = transaction.minor_units_of(transaction.amount, account["currency"])
+            except AmountError as error:
+                raise Invalid(errors={"amount": [str(error)]}) from None
+        return {
+            "id": transaction.id,
+            "type": transaction.type,
+            "status": transaction.status,
+            "minor_units": minor_units,
+            "currency": account["currency"],
+            "date": transaction.date,
+            "account_id": account["id"],
+            "category_id": None,
+            "group": transaction.group,
+            "expires_at": transaction.expires_at,
+            **{name: getattr(transaction, name) for name in WORDS},
+        }
+
+    def category_of(self, path: str | None) -> tuple[int | None, str | None]:
+        """The id of a category, or the path that is to be opened; both None for no category."""
+        if path is None:
+            return None, None
+        id_ = self.chart.category_ids.get(path)
+        if id_ is None and len(self.chart.categories) >= CATEGORIES_MAX:
+            raise Invalid(errors={"category": [f"A ledger has at most {CATEGORIES_MAX} categories."]})
+        return (id_, None) if id_ is not None else (None, path)
+
+    # What a change does to transactions.
+
+    def append(self, actor: str, *planned: Planned, guarded: bool = True) -> Head:
+        """Book revisions that belong together, after all that could refuse any of them.
+
+        What is not `guarded` touches also closed accounts and closed days.
         """
-        before = self.find(state["id"])
-        if with_names:
-            state["account_id"] = self._account_id(state["account"])
-        totals = self._totals_after(before, state)
-        if with_names:
-            state["category_id"] = self._category_id(state["category"], actor) if state["category"] else None
-        self._so_far.totals.update(totals)
+        if guarded:
+            for plan in planned:
+                self._check_open(self.find(plan.state["id"]), plan.state)
+        self._so_far.turnovers = self._turnovers_after(planned)
+        for plan in planned:
+            if plan.opens is not None:
+                plan.state["category_id"] = self._open_category(plan.opens, actor)
+            self._book(plan.kind, plan.state, actor, with_words=plan.with_words)
+        return self.chain.head
+
+    def _book(self, kind: str, state: State, actor: str, *, with_words: bool) -> None:
+        so_far, id_ = self._so_far, state["id"]
+        before = so_far.states.get(id_)
         state["version"] = before["version"] + 1 if before else 1
         head = self.chain.append(
             kind=kind,
             entity="transaction",
-            entity_id=state["id"],
+            entity_id=id_,
             revision=state["version"],
             actor=actor,
             figures={name: state[name] for name in FIGURES},
             words={name: state[name] for name in WORDS} if with_words else None,
         )
-        so_far = self._so_far
         if before is None:
-            state["created_at"] = self.chain.recorded_at
-            so_far.firsts[state["id"]] = dict(state), head
-        so_far.states[state["id"]] = state
-        so_far.touched[state["id"]] = None
+            state["created_at"], state["sequence"] = self.chain.recorded_at, head.sequence
+            so_far.firsts[id_] = dict(state), head
+            if state["group"] is not None:
+                so_far.groups[state["group"]] = [*so_far.groups.get(state["group"], ()), id_]
+        elif state["status"] == "void" and before["status"] != "void":
+            so_far.before_void[id_] = before["status"]
+        so_far.states[id_] = state
+        so_far.touched[id_] = None
         so_far.revisions.append(
             {
                 "ledger_id": self.ledger_id,
-                "transaction_id": state["id"],
+                "transaction_id": id_,
                 "revision": state["version"],
                 "sequence": head.sequence,
             }
         )
+
+    def redact(self, states: Sequence[State], actor: str) -> Head:
+        """Book revisions without words, and erase those of every revision before them."""
+        plans = [Planned("redact", {**state, **REDACTED}) for state in states]
+        head = self.append(actor, *plans, guarded=False)
+        for state in states:
+            self._so_far.redacted[state["id"]] = head.sequence
         return head
 
-    def redact(self, state: State, actor: str) -> Head:
-        """Book a revision without words, and erase those of every revision before it."""
-        head = self.append("redact", {**state, **REDACTED}, actor)
-        self._so_far.redacted[state["id"]] = head.sequence
-        return head
+    def expire(self) -> None:
+        """Void the pending transactions whose time is over."""
+        now = self.chain.now()
+        if self.chain.next_expiry is None or self.chain.next_expiry > now:
+            return
+        for row in pending_until(self.connection, self.ledger_id, now):
+            if row.id not in self._so_far.states:
+                self._so_far.states[row.id] = self._before[row.id] = dict(row._mapping)
+            state = {**self._so_far.states[row.id], "status": "void"}
+            self.append(SYSTEM, Planned("void", state), guarded=False)
 
-    def _account_id(self, name: str) -> int:
-        id_ = self._accounts.get(name)
-        if id_ is None:
-            raise Invalid(errors={"account": ["There is no account of this name."]})
-        return id_
-
-    def _category_id(self, path: str, actor: str) -> int:
-        """The id of a category, which its first use opens."""
-        so_far = self._so_far
-        known = so_far.categories.get(path)
-        if known is not None:
-            return known
-        if so_far.new_categories:
-            id_: int = so_far.new_categories[-1]["id"] + 1
-        else:
-            id_ = self.connection.execute(_newest_category, {"ledger_id": self.ledger_id}).scalar_one() + 1
-        self.chain.append(
-            kind="open", entity="category", entity_id=str(id_), revision=1, actor=actor, figures={"path": path}
-        )
-        so_far.new_categories.append({"ledger_id": self.ledger_id, "id": id_, "path": path})
-        so_far.categories[path] = id_
-        return id_
-
-    def _totals_after(self, before: State | None, after: State) -> dict[tuple[int, str], tuple[int, int]]:
-        """The totals that a revision changes; TotalTooLarge where one would not fit any more."""
-        totals: dict[tuple[int, str], tuple[int, int]] = {}
-        for state, sign in ((before, -1), (after, +1)):
-            if state is None or state["status"] != "posted":
+    def _check_open(self, before: State | None, after: State) -> None:
+        """Neither a closed account nor a closed day is touched."""
+        for state in (before, after):
+            if state is None:
                 continue
-            of = state["account_id"], state["currency"]
-            total, count = totals.get(of) or self._so_far.totals.get(of) or self._stored_total(of)
-            totals[of] = total + sign * state["minor_units"], count + sign
-        if any(abs(total) > INT64_MAX for total, _ in totals.values()):
-            raise TotalTooLarge(errors={"amount": ["The account's total would pass 64 bits of minor units."]})
-        return totals
+            self.check_day(state["date"])
+            account = self.chart.accounts[state["account_id"]]
+            if account["closed"]:
+                raise AccountClosed(f"The account {account['name']} is closed.")
 
-    def _stored_total(self, of: tuple[int, str]) -> tuple[int, int]:
-        if of not in self._stored_totals:
-            names = {"ledger_id": self.ledger_id, "account_id": of[0], "currency": of[1]}
-            row = self.connection.execute(_total, names).one_or_none()
-            self._stored_totals[of] = None if row is None else (row[0], row[1])
-        return self._stored_totals[of] or (0, 0)
+    def check_day(self, day: dt.date | None) -> None:
+        """BooksClosed for a day that is closed."""
+        closed_until = self.chart.closed_until
+        if closed_until is not None and day is not None and day <= closed_until:
+            raise BooksClosed(f"The books are closed until {closed_until}.")
+
+    def _turnovers_after(self, planned: Sequence[Planned]) -> dict[str, int]:
+        """The turnovers after some revisions; TotalTooLarge where one would not fit any more."""
+        changes: dict[str, int] = {}
+        for plan in planned:
+            for state, sign in ((self.find(plan.state["id"]), -1), (plan.state, +1)):
+                if search.stands(state):
+                    currency = state["currency"]  # type: ignore[index]  # a state stands only where there is one
+                    changes[currency] = changes.get(currency, 0) + sign * abs(state["minor_units"])  # type: ignore[index]
+        return self._changed_turnovers(changes)
+
+    def _changed_turnovers(self, changes: Mapping[str, int]) -> dict[str, int]:
+        if self._stored_turnovers is None:
+            rows = self.connection.execute(_turnovers, {"ledger_id": self.ledger_id})
+            self._stored_turnovers = {row.currency: row.minor_units for row in rows}
+        turnovers = dict(self._so_far.turnovers)
+        for currency, change in changes.items():
+            if change:
+                now = turnovers.get(currency, self._stored_turnovers.get(currency, 0)) + change
+                if change > 0 and now > INT64_MAX:
+                    rule = "The totals of this currency would pass 64 bits of minor units."
+                    raise TotalTooLarge(errors={"amount": [rule]})
+                turnovers[currency] = now
+        return turnovers
+
+    # What a change does to the chart.
+
+    def _append_about(self, entity: str, id_: str, kind: str, actor: str, revision: int, figures: Any) -> Head:
+        return self.chain.append(
+            kind=kind, entity=entity, entity_id=id_, revision=revision, actor=actor, figures=dict(figures)
+        )
+
+    def _open_category(self, path: str, actor: str) -> int:
+        known = self.chart.category_ids.get(path)
+        if known is not None:  # another revision of the same change has opened it
+            return known
+        id_ = max(self.chart.categories, default=0) + 1
+        self._append_about("category", str(id_), "open", actor, 1, {"path": path})
+        self._so_far.chart = self.chart.with_categories({id_: path})
+        return id_
+
+    def move_categories(self, paths: Mapping[int, str], figures: Mapping[str, str], actor: str) -> Head:
+        """Give categories new paths, as one entry."""
+        head = self._append_about("category", str(min(paths)), "rename", actor, 1, figures)
+        self._so_far.chart = self.chart.with_categories(paths)
+        return head
+
+    def close_books(self, until: dt.date | None, actor: str) -> Head:
+        """Set the last day that no write may touch any more."""
+        figures = {"closed_until": until}
+        head = self._append_about("ledger", self.chain.ulid, "close", actor, 1, figures)
+        self._so_far.chart = self.chart.closed(until)
+        return head
+
+    def save_account(self, account: AccountRow, actor: str) -> AccountRow:
+        """Open an account, or give it other figures; NameTaken where another has its name."""
+        before = self.chart.accounts.get(account.get("id", 0))
+        if self.chart.account_ids.get(account["name"], account.get("id")) != account.get("id"):
+            raise NameTaken(errors={"name": ["Another account has this name."]})
+        if before is None and len(self.chart.accounts) >= ACCOUNTS_MAX:
+            raise Invalid(errors={"name": [f"A ledger has at most {ACCOUNTS_MAX} accounts."]})
+        self._so_far.turnovers = self._turnovers_with(before, account)
+        figures = {name: account[name] for name in account_model.FIGURES}
+        if before is None:
+            id_ = self.chain.head.sequence + 1
+            account = {"id": id_, **account, "version": 1}
+            kind = "open"
+        else:
+            id_ = before["id"]
+            account = {**account, "version": before["version"] + 1}
+            kind = "rename" if before["name"] != account["name"] else "replace"
+        self._append_about("account", str(id_), kind, actor, account["version"], figures)
+        self._so_far.chart = self.chart.with_account(account)
+        return account
+
+    def _turnovers_with(self, before: AccountRow | None, after: AccountRow | None) -> dict[str, int]:
+        changes: dict[str, int] = {}
+        for account, sign in ((before, -1), (after, +1)):
+            if account is not None:
+                change = sign * abs(account["opening_minor_units"])
+                changes[account["currency"]] = changes.get(account["currency"], 0) + change
+        return self._changed_turnovers(changes)
+
+    def delete_account(self, account: AccountRow, actor: str) -> Head:
+        """Take an account away that nothing was ever booked on."""
+        self._so_far.turnovers = self._turnovers_with(account, None)
+        head = self._append_about("account", str(account["id"]), "delete", actor, account["version"] + 1, {})
+        self._so_far.chart = self.chart.without_account(account["id"])
+        return head
+
+    def is_used(self, account_id: int) -> bool:
+        """Whether a transaction was ever booked on an account, or was moved to it, and is there now."""
+        if any(state["account_id"] == account_id for state in self._so_far.states.values()):
+            return True
+        names = {"ledger_id": self.ledger_id, "account_id": account_id}
+        return self.connection.execute(_has_transactions, names).first() is not None
 
     # Repeated requests.
 
@@ -310,15 +502,18 @@ class Batch:
     def store(self) -> None:
         """Write everything that the changes have come to."""
         so_far, execute = self._so_far, self.connection.execute
-        if so_far.new_categories:
-            execute(_insert_categories, so_far.new_categories)
+        self._store_chart()
         self._store_transactions()
         if so_far.revisions:
             execute(_insert_revisions, so_far.revisions)
         self.chain.store(self.connection)
-        self._store_totals()
+        revised = [(self._before.get(id_), so_far.states[id_]) for id_ in so_far.touched]
+        search.store(self.connection, self.ledger_id, revised)
+        totals.store(self.connection, self.ledger_id, totals.fold(revised), so_far.turnovers)
         for id_, before in so_far.redacted.items():
             execute(_erase_words, {"of_ledger": self.ledger_id, "of_id": id_, "before": before})
+        if so_far.redacted:
+            search.forget(self.connection)
         if self._new_answers:
             execute(_insert_answers, self._new_answers)
             if self.chain.head.sequence % 1000 < len(self._new_answers):  # now and then
@@ -326,37 +521,55 @@ class Batch:
                     _forget_keyed_answers,
                     {"of_ledger": self.ledger_id, "before": self.chain.recorded_at - self._KEPT},
                 )
-
         if so_far.redacted:  # an answer that is kept may quote what was erased
             execute(_erase_keyed_bodies, {"of_ledger": self.ledger_id})
 
+    def _store_chart(self) -> None:
+        before, after = self._chart_before, self.chart
+        if before is after:
+            return
+        execute, of_ledger = self.connection.execute, {"of_ledger": self.ledger_id}
+        for id_ in before.accounts.keys() - after.accounts.keys():
+            execute(_delete_account, {**of_ledger, "of_id": id_})
+        # A name may pass from one account to another in one commit, so those that change give theirs up first.
+        changed = [row for id_, row in after.accounts.items() if before.accounts.get(id_, row) != row]
+        for row in changed:
+            execute(_update_account, {**row, **of_ledger, "of_id": row["id"], "name": f"\n{row['id']}"})
+        for row in changed:
+            execute(_update_account, {**row, **of_ledger, "of_id": row["id"]})
+        for id_ in after.accounts.keys() - before.accounts.keys():
+            execute(_insert_account, {"ledger_id": self.ledger_id, **after.accounts[id_]})
+        paths = {id_: path for id_, path in after.categories.items() if before.categories.get(id_) != path}
+        new = [
+            {"ledger_id": self.ledger_id, "id": id_, "path": path}
+            for id_, path in paths.items()
+            if id_ not in before.categories
+        ]
+        if new:
+            execute(_insert_categories, new)
+        for id_ in paths.keys() & before.categories.keys():
+            execute(_rename_category, {**of_ledger, "of_id": id_, "path": paths[id_]})
+        if before.closed_until != after.closed_until:
+            execute(_close_books, {**of_ledger, "closed_until": after.closed_until})
+
     def _store_transactions(self) -> None:
-        inserts, updates = [], []
+        inserts, updates, pending = [], [], False
         for id_ in self._so_far.touched:
-            state = self._so_far.states[id_]
+            state, before = self._so_far.states[id_], self._before.get(id_)
             row = {column.name: state[column.name] for column in COLUMNS}
-            version = self._stored_versions.get(id_)
-            if version is None:
+            if before is None:
                 inserts.append({**row, "ledger_id": self.ledger_id})
             else:
-                updates.append({**row, "of_ledger": self.ledger_id, "of_id": id_, "of_version": version})
+                updates.append({**row, "of_ledger": self.ledger_id, "of_id": id_, "of_version": before["version"]})
+            pending = pending or "pending" in (state["status"], before and before["status"])
         if inserts:
             self.connection.execute(_insert_transactions, inserts)
         for row in updates:
             changed = self.connection.execute(_update_transaction, row).rowcount
             assert changed == 1, "a transaction changed under the held head"
+        if pending:
+            self.chain.next_expiry = self.connection.execute(_next_expiry, {"ledger_id": self.ledger_id}).scalar()
 
-    def _store_totals(self) -> None:
-        inserts, updates = [], []
-        for (account_id, currency), (minor_units, count) in self._so_far.totals.items():
-            values = {"minor_units": minor_units, "count": count}
-            if self._stored_totals.get((account_id, currency)) is None:
-                inserts.append({"ledger_id": self.ledger_id, "account_id": account_id, "currency": currency, **values})
-            else:
-                updates.append(
-                    {"of_ledger": self.ledger_id, "of_account": account_id, "of_currency": currency, **values}
-                )
-        if inserts:
-            self.connection.execute(_insert_total, inserts)
-        if updates:
-            self.connection.execute(_update_total, updates)
+
+def _foreign(account: AccountRow) -> Invalid:
+    return Invalid(errors={"currency": [f"The account {account['name']} is in {account['currency']}."]})

@@ -1,18 +1,24 @@
 """What can happen to transactions: each change decides, against the state that stands, what it comes to."""
 
+import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from cashman.batch import Answer, Batch, Receipt
-from cashman.errors import AlreadyChanged, AnswerErased, Invalid, KeyReused, NotFound, Problem
+from cashman.batch import Answer, Batch, Planned, Receipt
+from cashman.errors import AlreadyChanged, AnswerErased, Expired, Grouped, Invalid, KeyReused, NotFound, Problem
 from cashman.model.money import AmountError, to_decimal
 from cashman.model.transaction import READ_ONLY, WORDS, Transaction
 from cashman.model.transaction_type import TransactionType
-from cashman.queries import STATE_NAMES, State
+from cashman.queries import State
 
 _TYPES = Transaction.__mapper__.polymorphic_map
+
+SHARED: Final = ("date", "payee", "account", "currency", "status", "expires_at")
+"""What the lines of a split receipt have in common."""
+SHARED_BY_LEGS: Final = ("date", "description", "payee", "notes", "tags", "status", "expires_at")
+"""What the two legs of a transfer have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +43,6 @@ class Change(ABC):
         """The transactions that it has to know."""
         return ()
 
-    def category_paths(self) -> Iterable[str]:
-        """The categories that it names."""
-        return ()
-
     @abstractmethod
     def decide(self, batch: Batch) -> Receipt:
         """What it comes to; raises the Problem of the rule that it breaks, before anything of it is done."""
@@ -63,55 +65,64 @@ class Change(ABC):
         answer = request.render(receipt)
         if request.key is not None:
             batch.keep_answer(request.actor, request.key, request.fingerprint, answer)
-        return Receipt(receipt.states, receipt.head, answer)
+        return replace(receipt, answer=answer)
 
 
 class Record(Change):
-    """Book new transactions: all of them, or none."""
+    """Book new transactions: all of them, or none. Those of one item belong together."""
 
-    def __init__(self, ledger_id: int, request: Request, transactions: Sequence[Transaction]) -> None:
+    def __init__(self, ledger_id: int, request: Request, items: Sequence[Sequence[Transaction]]) -> None:
         super().__init__(ledger_id, request)
-        self.transactions = transactions
+        self.items = items
 
     def ids(self) -> Iterable[str]:
-        return [transaction.id for transaction in self.transactions if "id" in transaction.given]
-
-    def category_paths(self) -> Iterable[str]:
-        return {transaction.category for transaction in self.transactions if transaction.category}
+        return [transaction.id for item in self.items if "id" in item[0].given for transaction in item]
 
     def decide(self, batch: Batch) -> Receipt:
-        if len(self.transactions) == 1:
-            return self._book(batch, self.transactions[0])
+        if len(self.items) == 1:
+            return self._book(batch, self.items[0])
         states, errors = [], {}
         with batch.all_or_nothing():
-            for place, transaction in enumerate(self.transactions):
+            for place, item in enumerate(self.items):
                 try:
-                    states.append(self._book(batch, transaction).state)
+                    states += self._book(batch, item).states
                 except Problem as problem:
-                    errors[place] = problem.errors or {"id": [problem.title]}
+                    errors[place] = problem.errors or {problem.field: [problem.detail or problem.title]}
             if errors:
                 raise Invalid(errors=errors)
-        return Receipt(states, batch.chain.head)
+        return Receipt(states, batch.chain.head, batch.chart)
 
-    def _book(self, batch: Batch, transaction: Transaction) -> Receipt:
-        if batch.find(transaction.id) is not None:
-            return batch.first_answer(transaction)
-        state = {name: getattr(transaction, name) for name in STATE_NAMES}
-        head = batch.append("create", state, self.request.actor, with_words=True, with_names=True)
-        return Receipt([state], head)
+    def _book(self, batch: Batch, item: Sequence[Transaction]) -> Receipt:
+        if batch.find(item[0].id) is not None:
+            return batch.first_answer(item)
+        planned = []
+        for transaction in item:
+            state = batch.state_of(transaction)
+            state["category_id"], opens = batch.category_of(transaction.category)
+            planned.append(Planned("create", state, with_words=True, opens=opens))
+        states = [plan.state for plan in planned]
+        if item[0].type is TransactionType.TRANSFER and states[0]["currency"] == states[1]["currency"]:
+            assert states[0]["minor_units"] + states[1]["minor_units"] == 0, "a transfer in one currency is net zero"
+        head = batch.append(self.request.actor, *planned)
+        return Receipt(states, head, batch.chart)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The transaction that a change is for: of `type` where that is given, at one of the `expected` versions."""
+    """The transaction that a change is for: of `type` where that is given, as one of the `expected` tags names it.
+
+    A tag is the version and the newest rename, which changes how a transaction is shown.
+    """
 
     id: str
     type: TransactionType | None = None
-    expected: frozenset[int] | None = None
+    expected: frozenset[tuple[int, int]] | None = None
+    leads: bool = False
+    """Whether it has to be the first of its group, which the whole has its id from."""
 
 
 class Revise(Change):
-    """A change of a transaction that is there."""
+    """A change of a transaction that is there, and of those that were booked together with it."""
 
     def __init__(self, ledger_id: int, request: Request, target: Target) -> None:
         super().__init__(ledger_id, request)
@@ -125,13 +136,25 @@ class Revise(Change):
         state = batch.find(self.target.id)
         if state is None or self.target.type not in (None, state["type"]):
             raise NotFound()
+        if self.target.leads and state["group"] != state["id"]:
+            raise NotFound()
         return state
 
-    def expected(self, state: State) -> State:
+    def expected(self, batch: Batch, state: State) -> State:
         """The same, provided that it is at an expected version."""
-        if self.target.expected is not None and state["version"] not in self.target.expected:
+        expected, stands = self.target.expected, (state["version"], batch.chart.renamed_sequence)
+        if expected is not None and stands not in expected:
             raise AlreadyChanged(f"It is at version {state['version']} now.")
         return state
+
+    def receipt(self, batch: Batch, states: Sequence[State]) -> Receipt:
+        """What stands where nothing had to change."""
+        return Receipt(states, batch.chain.head, batch.chart)
+
+    def revise(self, batch: Batch, kind: str, states: Sequence[State]) -> Receipt:
+        """Book the states as one, and give them back."""
+        head = batch.append(self.request.actor, *(Planned(kind, state) for state in states))
+        return Receipt(states, head, batch.chart)
 
 
 class Replace(Revise):
@@ -141,35 +164,99 @@ class Replace(Revise):
         super().__init__(ledger_id, request, target)
         self.values = values
 
-    def category_paths(self) -> Iterable[str]:
-        return [self.values["category"]] if self.values.get("category") else ()
+    def decide(self, batch: Batch) -> Receipt:
+        current = self.current(batch)
+        if current["status"] == "void":
+            raise Expired() if _has_expired(batch, current) else NotFound()
+        self.expected(batch, current)
+        members = batch.members(current)
+        plans = [self._plan(batch, members[0], self.values)]
+        if len(members) > 1:
+            shared = SHARED_BY_LEGS if current["type"] is TransactionType.TRANSFER else SHARED
+            values = {name: value for name, value in self.values.items() if name in shared}
+            if current["type"] is TransactionType.TRANSFER:
+                _refuse_parting(current, plans[0].state)
+            plans += [self._plan(batch, member, values) for member in members[1:]]
+        return self.book(batch, members, plans)
+
+    def book(self, batch: Batch, members: Sequence[State], plans: Sequence[Planned]) -> Receipt:
+        """Book the plans that change something."""
+        changed = [plan for plan, member in zip(plans, members, strict=True) if plan.opens or plan.state != member]
+        if changed:
+            batch.append(self.request.actor, *changed)
+        return Receipt([plan.state for plan in plans], batch.chain.head, batch.chart)
+
+    def _plan(self, batch: Batch, current: State, values: Mapping[str, Any]) -> Planned:
+        """The revision of one transaction that some values come to."""
+        values = dict(values)
+        amount = values.pop("amount", None)
+        account = batch.chart.accounts[current["account_id"]]
+        if "account" in values:
+            account = batch.chart.account(values.pop("account"))
+        currency = values.pop("currency", current["currency"]) or account["currency"]
+        if currency != account["currency"] and (currency, account["id"]) != (
+            current["currency"],
+            current["account_id"],
+        ):
+            raise Invalid(errors={"currency": [f"The account {account['name']} is in {account['currency']}."]})
+        state = {**current, "account_id": account["id"], "currency": currency}
+        opens = None
+        if "category" in values:
+            state["category_id"], opens = batch.category_of(values.pop("category"))
+        _set_status(batch, state, values)
+        _refuse_read_only(current, {**state, **values})
+        state |= values
+        if amount is not None or currency != current["currency"]:
+            if amount is None:
+                amount = to_decimal(current["minor_units"], current["currency"])
+            try:
+                state["minor_units"] = _TYPES[state["type"]].class_.minor_units_of(amount, currency)
+            except AmountError as error:
+                raise Invalid(errors={"amount": [str(error)]}) from None
+        return Planned("replace", state, any(state[name] != current[name] for name in WORDS), opens)
+
+
+class ReplaceTransfer(Replace):
+    """Give some fields of a transfer new `values`: accounts by name, amounts positive, in currency units."""
 
     def decide(self, batch: Batch) -> Receipt:
         current = self.current(batch)
         if current["status"] == "void":
-            raise NotFound()
-        self.expected(current)
+            raise Expired() if _has_expired(batch, current) else NotFound()
+        self.expected(batch, current)
+        source, sink = batch.members(current)
         values = dict(self.values)
+        accounts = batch.chart.accounts
+        names = [
+            values.pop("from", accounts[source["account_id"]]["name"]),
+            values.pop("to", accounts[sink["account_id"]]["name"]),
+        ]
+        if names[0] == names[1]:
+            raise Invalid(errors={"to": ["A transfer goes to another account."]})
+        ends = [batch.chart.account(name, field) for name, field in zip(names, ("from", "to"), strict=True)]
+        amounts = self._amounts(values, source, sink, [account["currency"] for account in ends])
+        plans = []
+        for leg, account, amount, sign in zip((source, sink), ends, amounts, (-1, +1), strict=True):
+            own = {**values, "account": account["name"], "currency": account["currency"], "amount": sign * amount}
+            plans.append(self._plan(batch, leg, own))
+        return self.book(batch, (source, sink), plans)
+
+    def _amounts(
+        self, values: dict[str, Any], source: State, sink: State, currencies: Sequence[str]
+    ) -> tuple[Any, Any]:
+        """What goes out and what comes in, in currency units."""
+        same = currencies[0] == currencies[1]
         amount = values.pop("amount", None)
-        state = {**current, **values}
-        _refuse_read_only(current, state)
-        if amount is not None or state["currency"] != current["currency"]:
-            if amount is None:
-                amount = to_decimal(current["minor_units"], current["currency"])
-            try:
-                state["minor_units"] = _TYPES[state["type"]].class_.minor_units_of(amount, state["currency"])
-            except AmountError as error:
-                raise Invalid(errors={"amount": [str(error)]}) from None
-        if state == current:
-            return Receipt([current], batch.chain.head)
-        head = batch.append(
-            "replace",
-            state,
-            self.request.actor,
-            with_words=any(state[name] != current[name] for name in WORDS),
-            with_names=(state["account"], state["category"]) != (current["account"], current["category"]),
-        )
-        return Receipt([state], head)
+        to_amount = values.pop("to_amount", None)
+        if amount is None:
+            amount = -to_decimal(source["minor_units"], source["currency"])
+        if to_amount is None:
+            if not same and (currencies[1] != sink["currency"] or source["currency"] == sink["currency"]):
+                raise Invalid(errors={"to_amount": ["The accounts have two currencies: say what comes in, too."]})
+            to_amount = amount if same else to_decimal(sink["minor_units"], sink["currency"])
+        elif same and to_amount != amount:
+            raise Invalid(errors={"to_amount": ["In one currency what goes out comes in."]})
+        return amount, to_amount
 
 
 class Void(Revise):
@@ -178,29 +265,71 @@ class Void(Revise):
     def decide(self, batch: Batch) -> Receipt:
         current = self.current(batch)
         if current["status"] == "void":
-            return Receipt([current], batch.chain.head)
-        state = {**self.expected(current), "status": "void"}
-        return Receipt([state], batch.append("void", state, self.request.actor))
+            return self.receipt(batch, batch.members(current))
+        self.expected(batch, current)
+        return self.revise(batch, "void", [{**state, "status": "void"} for state in batch.members(current)])
 
 
 class Restore(Revise):
-    """Bring a void transaction back, as a new revision; one that stands stays as it is."""
+    """Bring a void transaction back as it was, as a new revision; one that stands stays as it is."""
 
     def decide(self, batch: Batch) -> Receipt:
         current = self.current(batch)
+        members = batch.members(current)
         if current["status"] != "void":
-            return Receipt([current], batch.chain.head)
-        state = {**self.expected(current), "status": "posted"}
-        return Receipt([state], batch.append("restore", state, self.request.actor))
+            return self.receipt(batch, members)
+        self.expected(batch, current)
+        if _has_expired(batch, current):
+            raise Expired()
+        status = batch.status_before_void(current)
+        return self.revise(batch, "restore", [{**state, "status": status} for state in members])
 
 
 class Redact(Revise):
     """Erase the words of a transaction, in every revision; its figures and its history stay."""
 
     def decide(self, batch: Batch) -> Receipt:
-        current = self.expected(self.current(batch))
-        head = batch.redact(current, self.request.actor)
-        return Receipt([batch.find(self.target.id) or current], head)
+        current = self.expected(batch, self.current(batch))
+        members = batch.members(current) if current["type"] is TransactionType.TRANSFER else [current]
+        head = batch.redact(members, self.request.actor)
+        return Receipt([batch.find(state["id"]) or state for state in members], head, batch.chart)
+
+
+class Expire(Change):
+    """Void what is past its time: every batch begins with that, so there is nothing more to decide."""
+
+    def decide(self, batch: Batch) -> Receipt:
+        return Receipt((), batch.chain.head, batch.chart)
+
+
+def _has_expired(batch: Batch, state: State) -> bool:
+    return state["expires_at"] is not None and state["expires_at"] <= batch.chain.now()
+
+
+def _set_status(batch: Batch, state: State, values: dict[str, Any]) -> None:
+    """Take status and expiry out of the values, where they change or keep what the state says."""
+    status = values.get("status", state["status"])
+    if status not in ("posted", "pending"):
+        return  # read-only: it is compared with what stands
+    expires_in = values.pop("expires_in", None)
+    expires_at = values.pop("expires_at", state["expires_at"])
+    if expires_in is not None:
+        expires_at = batch.chain.now() + dt.timedelta(seconds=expires_in)
+    if status == "posted":
+        if expires_in is not None or (expires_at is not None and expires_at != state["expires_at"]):
+            raise Invalid(errors={"expires_at": ["Only a pending transaction expires."]})
+        expires_at = None
+    elif expires_at is not None and expires_at != state["expires_at"] and expires_at <= batch.chain.now():
+        raise Invalid(errors={"expires_at": ["Has to be in the future."]})
+    values.pop("status", None)
+    state["status"], state["expires_at"] = status, expires_at
+
+
+def _refuse_parting(current: State, wanted: State) -> None:
+    """A leg alone can have neither another amount nor another account."""
+    parting = ("minor_units", "currency", "account_id", "category_id")
+    if any(wanted[name] != current[name] for name in parting):
+        raise Grouped(f"Change it at /transfers/{current['group']}.")
 
 
 def _refuse_read_only(current: State, wanted: State) -> None:

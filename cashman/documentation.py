@@ -37,7 +37,11 @@ _REQUEST_HEADERS: Final = {
 }
 
 
-_PATH_PARTS: Final = {"id": {"type": "string", "pattern": f"^{ULID_PATTERN}$"}, "slug": {"type": "string"}}
+_PATH_PARTS: Final = {
+    "id": {"type": "string", "pattern": f"^{ULID_PATTERN}$"},
+    "account_id": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    "slug": {"type": "string"},
+}
 
 
 def _own_properties(_converter: OpenAPIConverter, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
@@ -187,6 +191,22 @@ def get_index() -> Response:
     """Show where everything is."""
     links = {
         name: request.host_url + name.replace("_", ".")
-        for name in ("incomes", "expenses", "transactions", "openapi_json", "problems", "healthz")
+        for name in (
+            "incomes",
+            "expenses",
+            "transactions",
+            "transfers",
+            "accounts",
+            "balances",
+            "categories",
+            "tags",
+            "reports/summary",
+            "reports/cashflow",
+            "ledger",
+            "journal",
+            "openapi_json",
+            "problems",
+            "healthz",
+        )  # fmt: skip
     }
     return Response(encode_json({"service": "Cashman", "version": __version__, **links}), mimetype=JSON)

@@ -16,6 +16,8 @@ class Problem(Exception):
     slug: ClassVar[str]
     title: ClassVar[str]
     explanation: ClassVar[str]
+    field: ClassVar[str] = "id"
+    """The field that is to blame, where the problem is told of one transaction among others."""
 
     def __init__(
         self,
@@ -72,6 +74,69 @@ class IdTaken(Problem):
         "An id that the client chooses makes a POST safe to repeat: the same content gets the first answer "
         "again. This id was first used with other content, so nothing was recorded."
     )
+
+
+class NameTaken(Problem):
+    status, slug = 409, "name-taken"
+    title = "Another account has this name."
+    explanation = "Each account of a ledger has a name of its own, closed ones too. Nothing was recorded."
+
+
+class AccountNeeded(Problem):
+    status, slug = 409, "account-needed"
+    title = "The main account stays as it is."
+    explanation = (
+        "A transaction that names no account is on `main`, so it always exists: it can be neither renamed, nor closed, "
+        "nor deleted."
+    )
+
+
+class AccountUsed(Problem):
+    status, slug = 409, "account-used"
+    title = "The account has transactions."
+    explanation = (
+        "An account that a transaction was ever booked on, also one that is void now, stays. "
+        'Close it instead: PATCH it with {"closed": true}.'
+    )
+
+
+class AccountClosed(Problem):
+    status, slug, field = 409, "account-closed", "account"
+    title = "The account is closed."
+    explanation = (
+        "Nothing is booked on a closed account, and nothing on it is changed. "
+        'To correct something, open it again first: PATCH it with {"closed": false}.'
+    )
+
+
+class BooksClosed(Problem):
+    status, slug, field = 409, "books-closed", "date"
+    title = "The books are closed for that day."
+    explanation = (
+        "Days up to the ledger's `closed_until` are settled: no write may touch them. PATCH /ledger moves that day, "
+        "and the journal records that it was moved."
+    )
+
+
+class CategoryExists(Problem):
+    status, slug = 409, "category-exists"
+    title = "There is a category of that path already."
+    explanation = (
+        "A rename never mixes two categories. To make one of them, POST the same to /categories/merge; "
+        "a merge cannot be taken apart again."
+    )
+
+
+class Grouped(Problem):
+    status, slug = 409, "grouped"
+    title = "The transaction is one leg of a transfer."
+    explanation = "The two legs of a transfer belong together: change its accounts and amounts at `/transfers/{group}`."
+
+
+class Expired(Problem):
+    status, slug = 409, "expired"
+    title = "The pending transaction has expired."
+    explanation = "Past its `expires_at` a pending transaction counts nowhere, and cannot be booked. Record a new one."
 
 
 class AnswerErased(Problem):

@@ -6,7 +6,22 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from cashman import config, current, db, documentation, health, journal_feed, problems, transactions, wire
+from cashman import (
+    accounts,
+    categories,
+    config,
+    current,
+    db,
+    documentation,
+    health,
+    journal_feed,
+    ledgers,
+    problems,
+    reports,
+    transactions,
+    transfers,
+    wire,
+)
 from cashman.ledger import Books
 from cashman.limits import DOCUMENT_BYTES_MAX
 
@@ -18,12 +33,23 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = DOCUMENT_BYTES_MAX
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //expenses is no resource, and not a redirect in HTML
-    app.url_map.converters["ulid"] = wire.UlidConverter
+    app.url_map.converters |= {"ulid": wire.UlidConverter, "number": wire.NumberConverter}
     books = Books(db.connect(settings.database_url), currency=settings.currency, timezone=settings.timezone)
     current.init_app(app, books)
     problems.init_app(app)
     app.before_request(wire.refuse_stray_query)
-    for blueprint in (*transactions.blueprints, journal_feed.bp, documentation.bp, health.bp):
+    for blueprint in (
+        *transactions.blueprints,
+        transfers.bp,
+        accounts.bp,
+        categories.bp,
+        categories.tags_bp,
+        reports.bp,
+        ledgers.bp,
+        journal_feed.bp,
+        documentation.bp,
+        health.bp,
+    ):
         app.register_blueprint(blueprint)
     return app
 

@@ -63,7 +63,15 @@ def hash_entry(line: bytes) -> bytes:
 _encode = msgspec.json.Encoder().encode
 
 _locked_head = (
-    select(LedgerRecord.ulid, JournalHead.sequence, JournalHead.hash, JournalHead.recorded_at)
+    select(
+        LedgerRecord.ulid,
+        JournalHead.sequence,
+        JournalHead.hash,
+        JournalHead.recorded_at,
+        JournalHead.chart_sequence,
+        JournalHead.renamed_sequence,
+        JournalHead.next_expiry,
+    )
     .join_from(JournalHead, LedgerRecord, LedgerRecord.id == JournalHead.ledger_id)
     .where(JournalHead.ledger_id == bindparam("ledger_id"))
     .with_for_update(of=JournalHead)
@@ -74,7 +82,14 @@ _insert_words = insert(table(JournalWords))
 _move_head = (
     update(JournalHead)
     .where(JournalHead.ledger_id == bindparam("of_ledger"), JournalHead.sequence == bindparam("from_sequence"))
-    .values(sequence=bindparam("sequence"), hash=bindparam("hash"), recorded_at=bindparam("recorded_at"))
+    .values(
+        sequence=bindparam("sequence"),
+        hash=bindparam("hash"),
+        recorded_at=bindparam("recorded_at"),
+        chart_sequence=bindparam("chart_sequence"),
+        renamed_sequence=bindparam("renamed_sequence"),
+        next_expiry=bindparam("next_expiry"),
+    )
 )
 
 
@@ -110,6 +125,11 @@ class Chain:
         self.ulid = ulid
         self.head = head
         self.recorded_at = recorded_at
+        self.chart_sequence = 0
+        """The newest entry that is not about a transaction."""
+        self.renamed_sequence = 0
+        """The newest entry that gave something another name."""
+        self.next_expiry: dt.datetime | None = None
         self._stored = head.sequence
         self._entries: list[dict[str, Any]] = []
         self._words: list[dict[str, Any]] = []
@@ -117,8 +137,11 @@ class Chain:
     @classmethod
     def lock(cls, connection: Connection, ledger_id: int) -> "Chain":
         """Take the head of a ledger's journal until the transaction ends."""
-        ulid, sequence, hash_, recorded_at = connection.execute(_locked_head, {"ledger_id": ledger_id}).one()
-        return cls(ledger_id, ulid, Head(sequence, hash_), recorded_at)
+        row = connection.execute(_locked_head, {"ledger_id": ledger_id}).one()
+        chain = cls(ledger_id, row.ulid, Head(row.sequence, row.hash), row.recorded_at)
+        chain.chart_sequence, chain.renamed_sequence = row.chart_sequence, row.renamed_sequence
+        chain.next_expiry = row.next_expiry
+        return chain
 
     def append(
         self,
@@ -156,18 +179,27 @@ class Chain:
             )
         )
         self.head = Head(sequence, hash_entry(line))
+        if entity != "transaction":
+            self.chart_sequence = sequence
+        if kind == "rename":
+            self.renamed_sequence = sequence
         self._entries.append(
             {"ledger_id": self.ledger_id, "sequence": sequence, "entry": line.decode(), "hash": self.head.hash}
         )
         return self.head
 
-    def mark(self) -> tuple[Head, dt.datetime, int, int]:
-        """Where the chain stands, for `go_back`."""
-        return self.head, self.recorded_at, len(self._entries), len(self._words)
+    def now(self) -> dt.datetime:
+        """The instant by which this batch goes: never before what is recorded."""
+        return max(utc_now(), self.recorded_at)
 
-    def go_back(self, mark: tuple[Head, dt.datetime, int, int]) -> None:
+    def mark(self) -> tuple[Any, ...]:
+        """Where the chain stands, for `go_back`."""
+        stands = self.head, self.recorded_at, self.chart_sequence, self.renamed_sequence
+        return *stands, len(self._entries), len(self._words)
+
+    def go_back(self, mark: tuple[Any, ...]) -> None:
         """Forget what was appended since a mark; nothing of it has been stored."""
-        self.head, self.recorded_at, entries, words = mark
+        self.head, self.recorded_at, self.chart_sequence, self.renamed_sequence, entries, words = mark
         del self._entries[entries:], self._words[words:]
 
     def store(self, connection: Connection) -> None:
@@ -185,6 +217,9 @@ class Chain:
                 "sequence": self.head.sequence,
                 "hash": self.head.hash,
                 "recorded_at": self.recorded_at,
+                "chart_sequence": self.chart_sequence,
+                "renamed_sequence": self.renamed_sequence,
+                "next_expiry": self.next_expiry,
             },
         )
         assert moved.rowcount == 1, "the head moved although its row was held"

@@ -9,6 +9,12 @@ NOTES_CHARACTERS_MAX: Final = 5_000
 ACCOUNT_CHARACTERS_MAX: Final = 100
 TAGS_MAX: Final = 20
 TAG_CHARACTERS_MAX: Final = 50
+LINES_MAX: Final = 100  # of one split receipt
+SEARCH_CHARACTERS_MAX: Final = 200
+EXPIRES_IN_SECONDS_MAX: Final = 10 * 366 * 86_400
+
+ACCOUNTS_MAX: Final = 10_000  # of one ledger: a worker keeps their names in memory
+CATEGORIES_MAX: Final = 50_000  # the same
 
 # 15 significant digits: even a client that reads JSON numbers as doubles recovers the exact decimal.
 MINOR_UNITS_MAX: Final = 999_999_999_999_999
@@ -22,6 +28,10 @@ HINTS_MAX: Final = 20  # unknown names in one document for which a known one is 
 
 PAGE_ROWS_DEFAULT: Final = 100
 PAGE_ROWS_MAX: Final = 1_000
+REPORT_DIMENSIONS_MAX: Final = 2
+CASHFLOW_MONTHS_MAX: Final = 1_200  # a month without figures is a line, too
+CATEGORY_DEPTH_MAX: Final = 100
+PAGE_CACHE_BYTES_MAX: Final = 4 * 1_048_576  # of each worker, for pages that are asked for again
 CURSOR_CHARACTERS_MAX: Final = 500
 
 GATHER_SECONDS: Final = 0.001  # how long a commit waits for company, where the one before had some

@@ -3,35 +3,64 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+    type_coerce,
+    union_all,
+)
 
-from cashman import journal
-from cashman.db import table
+from cashman import journal, search
+from cashman.chart import Chart, Standing
+from cashman.db import table, utc_now
 from cashman.journal import Head
 from cashman.model.currency import CURRENCIES
 from cashman.model.filter import SORT_KEYS, Filter
-from cashman.model.ledger import Account, Category, JournalEntry, JournalWords, Revision
+from cashman.model.ledger import JournalEntry, JournalWords, Revision
 from cashman.model.money import minor_unit_range
+from cashman.model.tag import TransactionTag
+from cashman.model.total import Turnover
 from cashman.model.transaction import COLUMNS, REDACTED, WORDS, Transaction, read_figures
+from cashman.model.transaction_type import TransactionType
 
 State = dict[str, Any]
-"""A transaction as its row is: every column but the ledger's, and the names `account` and `category`."""
+"""A transaction as its row is: every column but the ledger's."""
 
-STATE_COLUMNS: Final = (*COLUMNS, Account.name.label("account"), Category.path.label("category"))
-"""What a read selects, in the order of a row."""
-STATE_NAMES: Final = tuple(column.name for column in STATE_COLUMNS)
+COLUMN_NAMES: Final = tuple(column.name for column in COLUMNS)
+_AS_TEXT: Final = {"type", "date", "tags", "created_at", "expires_at"}
+_RAW: Final = tuple(
+    type_coerce(column, String).label(column.name) if column.name in _AS_TEXT else column for column in COLUMNS
+)
+"""The columns for a page: what is only shown is left as the text that is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of STATE_COLUMNS, the key that the next page starts after, and the head they were read at."""
+    """Rows of COLUMN_NAMES as they are stored, the cursor of the next page, and what they were read at."""
 
     rows: Sequence[Row[Any]]
-    next_key: tuple[Any, ...] | None
+    next_cursor: str | None
     head: Head
+    chart: Chart
+    balances: Sequence[int] | None = None
+    """After each row the account's balance in minor units, where the list is that of one account."""
+    counterparts: Mapping[str, Row[Any]] | None = None
+    """By group the other legs, where the list is one of transfers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +74,18 @@ class Version:
     state: State
 
 
-_states = (
-    select(*STATE_COLUMNS)
-    .select_from(table(Transaction))
-    .join(Account, (Account.ledger_id == Transaction.ledger_id) & (Account.id == Transaction.account_id))
-    .outerjoin(Category, (Category.ledger_id == Transaction.ledger_id) & (Category.id == Transaction.category_id))
-    .where(Transaction.ledger_id == bindparam("ledger_id"))
-)
+_of_ledger = Transaction.ledger_id == bindparam("ledger_id")
+_states = select(*COLUMNS).where(_of_ledger)
 _states_by_id = _states.where(Transaction.id.in_(bindparam("keys", expanding=True)))
+_states_by_group = _states.where(Transaction.group.in_(bindparam("groups", expanding=True)))
+_is_pending = text("transactions.status = 'pending'")  # a literal, or its partial index could not be used
+_pending_until = (
+    _states.where(_is_pending, Transaction.expires_at <= bindparam("until")).order_by(Transaction.sequence).limit(1_000)
+)
+_counterparts = select(*_RAW).where(
+    _of_ledger, Transaction.group.in_(bindparam("groups", expanding=True)), Transaction.id != Transaction.group
+)
+_currencies = select(Turnover.currency).where(Turnover.ledger_id == bindparam("ledger_id"))
 _revisions = (
     select(JournalEntry.sequence, JournalEntry.entry, JournalEntry.hash, JournalWords.words)
     .join_from(
@@ -67,37 +100,38 @@ _revisions = (
     .where(Revision.ledger_id == bindparam("ledger_id"), Revision.transaction_id == bindparam("transaction_id"))
     .order_by(Revision.revision)
 )
-_account_names = select(Account.id, Account.name).where(
-    Account.ledger_id == bindparam("ledger_id"), Account.id.in_(bindparam("ids", expanding=True))
-)
-_category_paths = select(Category.id, Category.path).where(
-    Category.ledger_id == bindparam("ledger_id"), Category.id.in_(bindparam("ids", expanding=True))
-)
 
 
 def states_by_id(connection: Connection, ledger_id: int, ids: Sequence[str]) -> Sequence[Row[Any]]:
-    """Rows of STATE_COLUMNS, void ones too."""
+    """The transactions of some ids, void ones too."""
     return connection.execute(_states_by_id, {"ledger_id": ledger_id, "keys": ids}).all() if ids else []
+
+
+def states_by_group(connection: Connection, ledger_id: int, groups: Sequence[str]) -> Sequence[Row[Any]]:
+    """The transactions of some groups, void ones too."""
+    return connection.execute(_states_by_group, {"ledger_id": ledger_id, "groups": groups}).all() if groups else []
+
+
+def pending_until(connection: Connection, ledger_id: int, until: dt.datetime) -> Sequence[Row[Any]]:
+    """Pending transactions that expire until an instant, the first thousand of them."""
+    return connection.execute(_pending_until, {"ledger_id": ledger_id, "until": until}).all()
 
 
 def versions(connection: Connection, ledger_id: int, transaction_id: str) -> list[Version]:
     """Every revision of a transaction, oldest first; nothing where the id was never booked.
 
-    Words that were erased read as REDACTED; names are those that accounts and categories have now.
+    Words that were erased read as REDACTED.
     """
     rows = connection.execute(_revisions, {"ledger_id": ledger_id, "transaction_id": transaction_id}).all()
-    found = [_version(transaction_id, rows[0], dict(REDACTED), None)] if rows else []
-    for row in rows[1:]:
-        found.append(_version(transaction_id, row, found[-1].state, found[0].state["created_at"]))
-    accounts = _names(connection, _account_names, ledger_id, [version.state["account_id"] for version in found])
-    paths = _names(connection, _category_paths, ledger_id, [version.state["category_id"] for version in found])
-    for version in found:
-        version.state["account"] = accounts[version.state["account_id"]]
-        version.state["category"] = paths.get(version.state["category_id"])
+    found: list[Version] = []
+    for row in rows:
+        found.append(
+            _version(transaction_id, row, found[0].state if found else None, found[-1].state if found else REDACTED)
+        )
     return found
 
 
-def _version(transaction_id: str, row: Any, before: Mapping[str, Any], created_at: dt.datetime | None) -> Version:
+def _version(transaction_id: str, row: Any, first: State | None, before: Mapping[str, Any]) -> Version:
     sequence, line, hash_, words_line = row
     entry = msgspec.json.decode(line, type=journal.Entry)
     if words_line is not None:
@@ -110,74 +144,249 @@ def _version(transaction_id: str, row: Any, before: Mapping[str, Any], created_a
         "id": transaction_id,
         **read_figures(entry.figures),
         **{name: words[name] for name in WORDS},
-        "created_at": created_at or dt.datetime.fromisoformat(entry.recorded_at),
+        "created_at": first["created_at"] if first else dt.datetime.fromisoformat(entry.recorded_at),
         "version": entry.revision,
+        "sequence": first["sequence"] if first else sequence,
     }
     return Version(entry.kind, entry.recorded_at, entry.actor, Head(sequence, hash_), state)
 
 
-def _names(connection: Connection, statement: Any, ledger_id: int, ids: Sequence[int | None]) -> dict[Any, str]:
-    wanted = sorted({id_ for id_ in ids if id_ is not None})
-    if not wanted:
-        return {}
-    rows = connection.execute(statement, {"ledger_id": ledger_id, "ids": wanted})
-    return {row.id: row[1] for row in rows}
+def tags(connection: Connection, ledger_id: int) -> list[str]:
+    """The tags in use, sorted: from one to the next in their index, however often each is used."""
+    own = table(TransactionTag).c
+    first = (
+        select(func.min(own.tag).label("tag"))
+        .where(own.ledger_id == bindparam("ledger_id"))
+        .cte("tags", recursive=True)
+    )
+    following = (
+        select(func.min(own.tag))
+        .where(own.ledger_id == bindparam("ledger_id"), own.tag > first.c.tag)
+        .scalar_subquery()
+    )
+    every = first.union_all(select(following).where(first.c.tag.is_not(None)))
+    statement = select(every.c.tag).where(every.c.tag.is_not(None))
+    return list(connection.execute(statement, {"ledger_id": ledger_id}).scalars())
 
 
-def page(connection: Connection, ledger_id: int, filter_: Filter) -> Page:
-    """The page of transactions that a filter asks for, and the head that it was read at."""
-    head = journal.head(connection, ledger_id)
-    rows = connection.execute(_listing(ledger_id, filter_), {"ledger_id": ledger_id}).all()
+# Pages.
+
+
+class _Shape(NamedTuple):
+    """What of a filter makes another statement; the rest is its parameters."""
+
+    engine: str
+    given: frozenset[str]
+    categories: int
+    tags: int
+    currencies: int
+    sort: str
+    descending: bool
+
+
+_WALKS_MAX: Final = 50
+_FEW_ROWS: Final = 2_000
+
+
+def page(ledger_id: int, filter_: Filter, connection: Connection, standing: Standing) -> Page:
+    """The page of transactions that a filter asks for, and what it was read at."""
+    head, chart, _ = standing
+    after = filter_.after(chart.cursor_secret)
+    rows: Sequence[Row[Any]] = []
+    parameters = _parameters(connection, ledger_id, filter_, chart, after)
+    if parameters is not None:
+        statement = _listing(_shape(connection.dialect.name, filter_, parameters, after))
+        rows = connection.execute(statement, parameters).all()
     if len(rows) <= filter_.limit:
-        return Page(rows, None, head)
+        return Page(rows, None, head, chart)
     rows = rows[: filter_.limit]
-    return Page(rows, tuple(getattr(rows[-1], name) for name, _ in SORT_KEYS[filter_.sort]), head)
+    key = tuple(getattr(rows[-1], name) for name, _ in SORT_KEYS[filter_.sort])
+    return Page(rows, filter_.cursor_after(key, chart.cursor_secret), head, chart)
 
 
-def _listing(ledger_id: int, filter_: Filter) -> Select[Any]:
-    """The query for one page and one row more, which tells whether there is a next page."""
-    statement = _states.where(Transaction.status != "void")
-    if filter_.type is not None:
-        statement = statement.where(Transaction.type == filter_.type)
-    if filter_.first_day is not None:
-        statement = statement.where(Transaction.date >= filter_.first_day)
-    if filter_.last_day is not None:
-        statement = statement.where(Transaction.date <= filter_.last_day)
-    if filter_.currency is not None:
-        statement = statement.where(Transaction.currency == filter_.currency)
+def transfers_page(ledger_id: int, filter_: Filter, connection: Connection, standing: Standing) -> Page:
+    """The same for transfers: rows of what goes out, with what comes in as their counterparts."""
+    found = page(ledger_id, filter_, connection, standing)
+    groups = [row.group for row in found.rows]
+    others = connection.execute(_counterparts, {"ledger_id": ledger_id, "groups": groups}) if groups else ()
+    return Page(found.rows, found.next_cursor, found.head, found.chart, counterparts={row.group: row for row in others})
+
+
+def _parameters(
+    connection: Connection, ledger_id: int, filter_: Filter, chart: Chart, after: tuple[Any, ...] | None
+) -> dict[str, Any] | None:
+    """The values of the statement's parameters; None where nothing can be found."""
+    values: dict[str, Any] = {"ledger_id": ledger_id, "now": utc_now(), "rows": filter_.limit + 1}
+    for name in ("type", "first_day", "last_day", "currency", "payee", "status", "group"):
+        value = getattr(filter_, name)
+        if value is not None:
+            values[name] = value
     if filter_.account is not None:
-        statement = statement.where(Account.name == filter_.account)
+        if filter_.account not in chart.account_ids:
+            raise chart.unknown_account(filter_.account)
+        values["account_id"] = chart.account_ids[filter_.account]
     if filter_.category is not None:
-        below = filter_.category + ":"
-        statement = statement.where(
-            Transaction.category_id.in_(
-                select(Category.id).where(
-                    Category.ledger_id == ledger_id,
-                    # ";" is the character after ":", so this is what starts with the path and a colon.
-                    (Category.path == filter_.category)
-                    | ((Category.path >= below) & (Category.path < filter_.category + ";")),
-                )
-            )
-        )
+        values["category_ids"] = sorted(chart.categories_below(filter_.category))
+        if not values["category_ids"]:
+            return None
+        for number, id_ in enumerate(values["category_ids"][:_WALKS_MAX]):
+            values[f"category_{number}"] = id_
+    for number, tag in enumerate(filter_.tags):
+        values[f"tag_{number}"] = tag
+    if filter_.stems is not None:
+        if not filter_.stems:
+            return None
+        values |= search.parameters(connection.dialect.name, ledger_id, filter_.stems)
     if filter_.min_amount is not None or filter_.max_amount is not None:
-        statement = statement.where(_magnitude_between(filter_))
-    columns = [table(Transaction).c[name] for name, _ in SORT_KEYS[filter_.sort]]
-    if filter_.after is not None:
-        key, after = tuple_(*columns), tuple_(*filter_.after, types=[column.type for column in columns])
-        statement = statement.where(key < after if filter_.descending else key > after)
-    order = [column.desc() if filter_.descending else column.asc() for column in columns]
-    return statement.order_by(*order).limit(filter_.limit + 1)
+        _add_amounts(connection, ledger_id, filter_, values)
+    for number, value in enumerate(after or ()):
+        values[f"after_{number}"] = value
+    return values
 
 
-def _magnitude_between(filter_: Filter) -> ColumnElement[bool]:
-    """The amounts, of either sign, between two magnitudes in currency units; each currency by its own decimals."""
-    of_decimals: dict[int, list[str]] = {}
-    for code, decimals in CURRENCIES.items():
-        if filter_.currency in (None, code):
-            of_decimals.setdefault(decimals, []).append(code)
-    ranges = []
-    for decimals, codes in of_decimals.items():
-        low, high = minor_unit_range(filter_.min_amount, filter_.max_amount, decimals)
-        column = Transaction.minor_units
-        ranges.append(Transaction.currency.in_(codes) & (column.between(low, high) | column.between(-high, -low)))
-    return or_(*ranges)
+def _add_amounts(connection: Connection, ledger_id: int, filter_: Filter, values: dict[str, Any]) -> None:
+    """Each currency in the books with the magnitudes that are asked for, in its minor units."""
+    for number, code in enumerate(connection.execute(_currencies, {"ledger_id": ledger_id}).scalars().all()):
+        values[f"code_{number}"] = code
+        values[f"low_{number}"], values[f"high_{number}"] = minor_unit_range(
+            filter_.min_amount, filter_.max_amount, CURRENCIES[code]
+        )
+        values[f"minus_low_{number}"], values[f"minus_high_{number}"] = (
+            -values[f"low_{number}"],
+            -values[f"high_{number}"],
+        )
+
+
+def _shape(engine: str, filter_: Filter, values: Mapping[str, Any], after: tuple[Any, ...] | None) -> _Shape:
+    given = {
+        name for name in ("type", "first_day", "last_day", "currency", "payee", "group", "account_id") if name in values
+    }
+    given |= {filter_.status} if filter_.status else set()
+    given |= {"after"} if after is not None else set()
+    given |= {"stems"} if filter_.stems is not None else set()
+    given |= {"amounts"} if filter_.min_amount is not None or filter_.max_amount is not None else set()
+    if filter_.type is TransactionType.TRANSFER:
+        given.add("transfers")
+    return _Shape(
+        engine,
+        frozenset(given),
+        len(values.get("category_ids", ())),
+        len(filter_.tags),
+        sum(name.startswith("code_") for name in values),
+        filter_.sort,
+        filter_.descending,
+    )
+
+
+@lru_cache(512)
+def _listing(shape: _Shape) -> Select[Any]:
+    """The statement for one page and one row more, which tells whether there is a next page."""
+    conditions = _conditions(shape)
+    keys = [table(Transaction).c[name] for name, _ in SORT_KEYS[shape.sort]]
+    if shape.tags and shape.sort == "date":  # a tag's list is read in the order of its pages
+        keys = [TransactionTag.date, TransactionTag.transaction_id]  # type: ignore[list-item]
+    if "after" in shape.given:
+        places = [bindparam(f"after_{number}", type_=key.type) for number, key in enumerate(keys)]
+        here, after = tuple_(*keys), tuple_(*places)
+        conditions.append(here < after if shape.descending else here > after)
+    order = [key.desc() if shape.descending else key.asc() for key in keys]
+    statement = select(*_RAW).where(*conditions).order_by(*order).limit(bindparam("rows"))
+    for number in range(shape.tags):
+        statement = _with_tag(statement, number)
+    if 0 < shape.categories <= _WALKS_MAX and shape.sort == "date" and not shape.tags:
+        return _walked(shape, conditions, order)
+    if shape.categories:
+        statement = statement.where(Transaction.category_id.in_(bindparam("category_ids", expanding=True)))
+    return statement
+
+
+def _with_tag(statement: Select[Any], number: int) -> Select[Any]:
+    own = table(TransactionTag) if number == 0 else table(TransactionTag).alias()
+    return statement.join(
+        own,
+        and_(
+            own.c.ledger_id == Transaction.ledger_id,
+            own.c.ledger_id == bindparam("ledger_id"),
+            own.c.tag == bindparam(f"tag_{number}"),
+            own.c.date == Transaction.date,
+            own.c.transaction_id == Transaction.id,
+        ),
+    )
+
+
+def _walked(shape: _Shape, conditions: Sequence[ColumnElement[bool]], order: Sequence[Any]) -> Select[Any]:
+    """Several categories, newest first: each one's index is walked for a page, and the pages are put together.
+
+    One walk over all of them would have to sort every transaction that they have.
+    """
+    walks = [
+        select(
+            select(Transaction.id, Transaction.date)
+            .where(*conditions, Transaction.category_id == bindparam(f"category_{number}"))
+            .order_by(*order)
+            .limit(bindparam("rows"))
+            .subquery()
+        )
+        for number in range(shape.categories)
+    ]
+    if len(walks) == 1:
+        statement = select(*_RAW).where(*conditions, Transaction.category_id == bindparam("category_0"))
+        return statement.order_by(*order).limit(bindparam("rows"))
+    found = union_all(*walks).subquery()
+    own_order = [found.c.date.desc(), found.c.id.desc()] if shape.descending else [found.c.date, found.c.id]
+    newest = select(found.c.id, found.c.date).order_by(*own_order).limit(bindparam("rows")).subquery()
+    statement = select(*_RAW).join_from(newest, Transaction, (Transaction.id == newest.c.id) & _of_ledger)
+    return statement.order_by(*order)
+
+
+def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
+    stands: ColumnElement[bool] = or_(Transaction.expires_at.is_(None), Transaction.expires_at > bindparam("now"))
+    conditions: list[Any] = [_of_ledger]
+    if "pending" in shape.given:
+        conditions += [_is_pending, stands]
+    elif "posted" in shape.given:
+        conditions.append(Transaction.status == "posted")
+    else:
+        conditions += [Transaction.status != "void", stands]
+    for name in ("type", "currency", "payee", "group"):
+        if name in shape.given:
+            column = table(Transaction).c[name]
+            conditions.append(column == bindparam(name, type_=column.type))
+    if "first_day" in shape.given:
+        conditions.append(Transaction.date >= bindparam("first_day"))
+    if "last_day" in shape.given:
+        conditions.append(Transaction.date <= bindparam("last_day"))
+    if "transfers" in shape.given:
+        conditions.append(Transaction.id == Transaction.group)
+    if "account_id" in shape.given:
+        conditions.append(_of_account(shape))
+    if "stems" in shape.given:
+        conditions.append(search.holds_all_stems(shape.engine))
+    if "amounts" in shape.given:
+        conditions.append(or_(literal_column("false"), *map(_magnitude_between, range(shape.currencies))))
+    return conditions
+
+
+def _of_account(shape: _Shape) -> ColumnElement[bool]:
+    if "transfers" not in shape.given:
+        return Transaction.account_id == bindparam("account_id")
+    leg = table(Transaction).alias()
+    return Transaction.group.in_(
+        select(leg.c.group).where(
+            leg.c.ledger_id == bindparam("ledger_id"),
+            leg.c.account_id == bindparam("account_id"),
+            leg.c.type == "TRANSFER",
+        )
+    )
+
+
+def _magnitude_between(number: int) -> ColumnElement[bool]:
+    """Amounts of one currency, of either sign, between two magnitudes."""
+    amount = Transaction.minor_units
+    return and_(
+        Transaction.currency == bindparam(f"code_{number}"),
+        or_(
+            amount.between(bindparam(f"low_{number}"), bindparam(f"high_{number}")),
+            amount.between(bindparam(f"minus_high_{number}"), bindparam(f"minus_low_{number}")),
+        ),
+    )

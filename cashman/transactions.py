@@ -1,43 +1,53 @@
 """Transactions over HTTP: /transactions, and the same for one type at /incomes and /expenses."""
 
-from typing import Any
-
-import msgspec
 from flask import Blueprint, Response
 
 from cashman.changes import Target
 from cashman.current import ledger
-from cashman.errors import AlreadyChanged, AnswerErased, IdTaken, KeyReused, NotFound, TotalTooLarge
+from cashman.errors import (
+    AccountClosed,
+    AlreadyChanged,
+    AnswerErased,
+    BooksClosed,
+    Expired,
+    Grouped,
+    IdTaken,
+    KeyReused,
+    NotFound,
+    TotalTooLarge,
+)
 from cashman.model.expense import ExpenseSchema
 from cashman.model.filter import FilterSchema
 from cashman.model.income import IncomeSchema
 from cashman.model.transaction import DEFAULTS, NewTransactionFields, RevisionSchema, Transaction, TransactionSchema
-from cashman.queries import STATE_NAMES, Version
 from cashman.wire import (
+    HISTORY,
     JSON,
+    LINES_SHOWN,
+    MANY_SHOWN,
     MANY_TRANSACTIONS,
     MERGE_PATCH,
     NDJSON,
+    ONE_SHOWN,
     ONE_TRANSACTION,
     contract,
-    encode_json,
-    encode_row,
     etag,
     expected_versions,
+    history_response,
     list_response,
     load_body,
     load_many,
     load_query,
-    not_modified,
-    transaction_response,
+    resource_response,
+    show_state,
     write_request,
     written,
 )
 
 WRITE_HEADERS = ("ETag", "Cashman-Head", "Preference-Applied", "Idempotency-Replayed")
 WRITE_TAKES = ("Prefer", "Idempotency-Key")
-WRITE_PROBLEMS = (KeyReused, TotalTooLarge, AnswerErased)
-REVISE_PROBLEMS = (NotFound, AlreadyChanged, *WRITE_PROBLEMS)
+WRITE_PROBLEMS = (KeyReused, TotalTooLarge, AnswerErased, AccountClosed, BooksClosed)
+REVISE_PROBLEMS = (NotFound, AlreadyChanged, Expired, Grouped, *WRITE_PROBLEMS)
 
 
 def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noqa: C901  a function a route
@@ -58,9 +68,7 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
     )
     def get_list() -> Response:
         """List what stands, filtered, sorted and in pages."""
-        wanted = load_query(FilterSchema, type=type_)
-        page = ledger().find(wanted)
-        return list_response(page.rows, page.head, None if page.next_key is None else wanted.cursor(page.next_key))
+        return list_response(ledger().find(load_query(FilterSchema, type=type_)))
 
     @bp.post("")
     @contract(
@@ -74,9 +82,12 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
     def add() -> Response:
         """Record one; with an `id` of the client's, or an Idempotency-Key, the request can be repeated safely."""
         books = ledger()
-        transaction = load_body(schema, default_currency=books.currency)
-        request = write_request(transaction.content(), path=f"/{name}", minimal_by_default=True)
-        return written(books.record(transaction, request=request))
+        loaded = load_body(schema, currency_of=books.currency_of)
+        lines = isinstance(loaded, list)
+        asked = [line.content() for line in loaded] if lines else loaded.content()
+        shown = LINES_SHOWN if lines else ONE_SHOWN
+        request = write_request(asked, shown, path=f"/{name}", minimal_by_default=True)
+        return written(books.record(loaded, request=request))
 
     @bp.get("/<ulid:id>")
     @contract(
@@ -88,8 +99,8 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
     )
     def get_one(id: str) -> Response:
         """Show one that stands."""
-        row = ledger().get(id, type_)
-        return not_modified(etag(row.version)) or transaction_response(row)
+        states, chart = ledger().get(id, type_)
+        return resource_response(show_state(states[0], chart), etag(states[0]["version"], chart))
 
     @bp.put("/<ulid:id>")
     @contract(
@@ -102,10 +113,8 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
     )
     def put_one(id: str) -> Response:
         """Replace one as a whole: what is left out goes back to its default."""
-        books = ledger()
         given = load_body(RevisionSchema)
-        values = {**DEFAULTS, "currency": books.currency, **given}
-        return written(books.replace(target(id), values, write_request(given)))
+        return written(ledger().replace(target(id), {**DEFAULTS, **given}, write_request(given)))
 
     @bp.patch("/<ulid:id>")
     @contract(
@@ -164,44 +173,9 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
     )
     def get_history(id: str) -> Response:
         """Show what happened to one: when, by whom, and what changed."""
-        return Response(encode_json(list(_revisions(ledger().history(id, type_)))), mimetype=JSON)
+        return history_response(*ledger().history(id, type_))
 
     return bp
-
-
-HISTORY = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["version", "kind", "recorded_at", "actor", "changes"],
-        "properties": {
-            "version": {"type": "integer"},
-            "kind": {"type": "string"},
-            "recorded_at": {"type": "string", "format": "date-time"},
-            "actor": {"type": "string"},
-            "changes": {
-                "type": "object",
-                "description": "The old and the new value of each field that changed.",
-                "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2},
-            },
-        },
-    },
-}
-
-
-def _revisions(versions: list[Version]) -> Any:
-    """What each revision changed, from the states that it led from and to."""
-    before: dict[str, Any] = {}
-    for version in versions:
-        after = msgspec.structs.asdict(encode_row([version.state[name] for name in STATE_NAMES]))
-        yield {
-            "version": after.pop("version"),
-            "kind": version.kind,
-            "recorded_at": version.recorded_at,
-            "actor": version.actor,
-            "changes": {name: [before.get(name), new] for name, new in after.items() if before.get(name) != new},
-        }
-        before = after
 
 
 incomes = resource("incomes", IncomeSchema)
@@ -223,9 +197,9 @@ transactions = resource("transactions", TransactionSchema)
 def add_batch() -> Response:
     """Record up to 10,000 in one commit, all or none; every one that is refused is told at once."""
     books = ledger()
-    batch = load_many(TransactionSchema, default_currency=books.currency)
-    asked = [transaction.content() for transaction in batch]
-    request = write_request(asked, path="/transactions", minimal_by_default=True, many=True)
+    batch = load_many(TransactionSchema, currency_of=books.currency_of)
+    asked = [[line.content() for line in item] if isinstance(item, list) else item.content() for item in batch]
+    request = write_request(asked, MANY_SHOWN, path="/transactions", minimal_by_default=True)
     return written(books.record(*batch, request=request))
 
 

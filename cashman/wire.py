@@ -4,10 +4,11 @@ A view is marked with `contract`, from which the OpenAPI document is made; it lo
 `load_body` and `load_query`, asks the ledger, and answers with the functions at the end.
 """
 
+import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -18,12 +19,13 @@ from urllib.request import parse_http_list
 
 import msgspec
 from flask import Response, current_app, request
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 from werkzeug.routing import BaseConverter
 
 from cashman import current
 from cashman.batch import Answer, Receipt
 from cashman.changes import Request
+from cashman.chart import Chart
 from cashman.db import off_loop, rfc3339
 from cashman.errors import Invalid, MalformedDocument, Problem, UnsupportedMediaType
 from cashman.journal import Head
@@ -36,19 +38,39 @@ from cashman.limits import (
 from cashman.model.fields import ULID_PATTERN, Amount, RecordedAt
 from cashman.model.money import parse_json_number, to_decimal
 from cashman.model.transaction import TransactionFields
-from cashman.queries import STATE_NAMES
+from cashman.queries import COLUMN_NAMES, Page, State, Version
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-_VERSION: Final = re.compile("[1-9][0-9]{0,8}", re.ASCII)
+_VERSION: Final = re.compile(r"([1-9][0-9]{0,8})(?:\.([1-9][0-9]{0,18}))?", re.ASCII)
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
-ONE_TRANSACTION: Final = {JSON: {"schema": "Transaction"}}
-MANY_TRANSACTIONS: Final = {JSON: {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Transaction"}}}}
+
+def refers_to(component: str) -> dict[str, Any]:
+    """A schema of the OpenAPI document, by its name."""
+    return {"$ref": f"#/components/schemas/{component}"}
+
+
+def array_of(component: str) -> dict[str, Any]:
+    """An array of what a schema of the OpenAPI document describes."""
+    return {"type": "array", "items": refers_to(component)}
+
+
+ONE_TRANSACTION: Final = {JSON: {"schema": refers_to("Transaction")}}
+MANY_TRANSACTIONS: Final = {JSON: {"schema": array_of("Transaction")}}
 A_PAGE: Final = {"text/html": {"schema": {"type": "string"}}}
+
+
+class NumberConverter(BaseConverter):
+    """A path segment that is the number of an account; any other is no resource."""
+
+    regex = "[1-9][0-9]{0,8}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
 
 
 class UlidConverter(BaseConverter):
@@ -212,11 +234,19 @@ def _check_count(count: int) -> None:
 
 def load_query(schema_class: type[Schema], **options: Any) -> Any:
     """The request's query parameters, loaded by a schema that is made with the options."""
-    given = request.args.to_dict()
-    twice = {name: ["Once at most."] for name, values in request.args.lists() if len(values) > 1}
+    schema = _schema(schema_class, **options)
+    given: dict[str, Any] = {}
+    twice = {}
+    for name, values in request.args.lists():
+        if isinstance(schema.load_fields.get(name), fields.List):
+            given[name] = values
+        elif len(values) == 1:
+            given[name] = values[0]
+        else:
+            twice[name] = ["Once at most."]
     if twice:
         raise ValidationError(twice)
-    return _schema(schema_class, **options).load(given)
+    return schema.load(given)
 
 
 def refuse_stray_query() -> None:
@@ -227,11 +257,15 @@ def refuse_stray_query() -> None:
             raise Invalid(errors={name: ["Unknown query parameter."] for name in request.args})
 
 
-def expected_versions() -> frozenset[int] | None:
-    """The versions that If-Match names; None where any will do. Weak tags never match (RFC 9110, 13.1.1)."""
+def expected_versions() -> frozenset[tuple[int, int]] | None:
+    """The tags, as (version, newest rename), that If-Match names; None where any will do.
+
+    Weak tags never match (RFC 9110, 13.1.1).
+    """
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    return frozenset(int(tag) for tag in request.if_match if tag and _VERSION.fullmatch(tag))
+    found = (_VERSION.fullmatch(tag) for tag in request.if_match if tag)
+    return frozenset((int(tag[1]), int(tag[2] or 0)) for tag in found if tag)
 
 
 def preferred_return() -> str | None:
@@ -249,25 +283,33 @@ def preferred_return() -> str | None:
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def _row_encoder() -> Callable[[Sequence[Any]], Any]:
-    """From a row of STATE_COLUMNS to what is encoded: built once from the schema's own fields.
+def _row_encoder() -> Callable[[Sequence[Any], Chart], Any]:
+    """From a row of COLUMN_NAMES to what is encoded: built once from the schema's own fields.
 
-    The schema stays the one definition; a page does not pay for a hundred objects and their dumps.
+    The schema stays the one definition; a page does not pay for a hundred objects and their dumps. What a page
+    leaves as the text that is stored goes out as it is.
     """
     dumped = TransactionFields().dump_fields
     amounts = [place for place, field in enumerate(dumped.values()) if isinstance(field, Amount)]
     instants = [place for place, field in enumerate(dumped.values()) if isinstance(field, RecordedAt)]
-    columns = {"amount": "minor_units"}
-    take = itemgetter(*(STATE_NAMES.index(columns.get(name, name)) for name in dumped))
-    currency = STATE_NAMES.index("currency")
+    account, category, tags = (list(dumped).index(name) for name in ("account", "category", "tags"))
+    columns = {"amount": "minor_units", "account": "account_id", "category": "category_id"}
+    take = itemgetter(*(COLUMN_NAMES.index(columns.get(name, name)) for name in dumped))
+    currency = COLUMN_NAMES.index("currency")
     make = msgspec.defstruct("TransactionRow", list(dumped))
 
-    def encode_row(row: Sequence[Any]) -> Any:
+    def encode_row(row: Sequence[Any], chart: Chart) -> Any:
         values = list(take(row))
         for place in amounts:
             values[place] = to_decimal(values[place], row[currency])
         for place in instants:
-            values[place] = rfc3339(values[place])
+            if isinstance(values[place], dt.datetime):
+                values[place] = rfc3339(values[place])
+        if isinstance(values[tags], str):
+            values[tags] = msgspec.Raw(values[tags])
+        named = chart.accounts.get(values[account])
+        values[account] = named and named["name"]  # an old revision may name one that was deleted since
+        values[category] = chart.categories.get(values[category])
         return make(*values)
 
     return encode_row
@@ -276,9 +318,34 @@ def _row_encoder() -> Callable[[Sequence[Any]], Any]:
 encode_row: Final = _row_encoder()
 
 
-def etag(version: int) -> str:
-    """The strong entity tag of one transaction."""
-    return f'"{version}"'
+def show_state(state: State, chart: Chart) -> Any:
+    """A transaction as it is encoded."""
+    return encode_row([state[name] for name in COLUMN_NAMES], chart)
+
+
+def show_transfer(source: Sequence[Any], sink: Sequence[Any], chart: Chart) -> dict[str, Any]:
+    """A transfer as it is encoded, from the rows of its legs."""
+    out, into = (msgspec.structs.asdict(encode_row(leg, chart)) for leg in (source, sink))
+    own = {
+        "from": out["account"],
+        "to": into["account"],
+        "amount": -out["amount"],
+        "currency": out["currency"],
+        "to_amount": into["amount"],
+        "to_currency": into["currency"],
+    }
+    return {name: own.get(name, out.get(name)) for name in TRANSFER_NAMES}
+
+
+TRANSFER_NAMES: Final = (
+    "id", "status", "description", "from", "to", "amount", "currency", "to_amount", "to_currency", "date", "tags",
+    "payee", "notes", "expires_at", "created_at", "version",
+)  # fmt: skip
+
+
+def etag(version: int, chart: Chart) -> str:
+    """The strong entity tag of what has a version, and is shown with names of the chart."""
+    return f'"{version}.{chart.renamed_sequence}"' if chart.renamed_sequence else f'"{version}"'
 
 
 def empty_response(status: int, headers: Mapping[str, str]) -> Response:
@@ -288,23 +355,55 @@ def empty_response(status: int, headers: Mapping[str, str]) -> Response:
     return response
 
 
-def transaction_response(row: Sequence[Any]) -> Response:
-    """One transaction, from a row of STATE_COLUMNS."""
-    headers = {"ETag": etag(row[STATE_NAMES.index("version")])}
-    return Response(encode_json(encode_row(row)), headers=headers, mimetype=JSON)
+def resource_response(document: Any, tag: str) -> Response:
+    """One resource, or 304 where the client has it."""
+    return not_modified(tag) or Response(encode_json(document), headers={"ETag": tag}, mimetype=JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How the receipt of a write becomes its answer."""
+
+    document: Callable[[Receipt], Any]
+    tag: Callable[[Receipt], str] | None = None
+    id: Callable[[Receipt], Any] | None = None
+    """What stands behind the path in Location."""
+
+
+def _chart(receipt: Receipt) -> Chart:
+    assert receipt.chart is not None, "a write tells the names that go with what it wrote"
+    return receipt.chart
+
+
+ONE_SHOWN: Final = Shown(
+    document=lambda receipt: show_state(receipt.state, _chart(receipt)),
+    tag=lambda receipt: etag(receipt.state["version"], _chart(receipt)),
+    id=lambda receipt: receipt.state["id"],
+)
+MANY_SHOWN: Final = Shown(
+    document=lambda receipt: [show_state(state, _chart(receipt)) for state in receipt.states],
+)
+LINES_SHOWN: Final = Shown(document=MANY_SHOWN.document, id=ONE_SHOWN.id)
+TRANSFER_SHOWN: Final = Shown(
+    document=lambda receipt: show_transfer(
+        *([state[name] for name in COLUMN_NAMES] for state in receipt.states), _chart(receipt)
+    ),
+    tag=ONE_SHOWN.tag,
+    id=ONE_SHOWN.id,
+)
 
 
 def write_request(
     asked: Any,
+    shown: Shown = ONE_SHOWN,
     *,
     path: str | None = None,
     minimal_by_default: bool = False,
     always_minimal: bool = False,
-    many: bool = False,
 ) -> Request:
     """This request, for the ledger: its key, a fingerprint of what it asks for, and how it is answered.
 
-    `path` is where a new transaction is found, and makes the answer 201. The answer is made while the write is
+    `path` is where a new resource is found, and makes the answer 201. The answer is made while the write is
     committed, so what it depends on is read from the request here.
     """
     preference = None if always_minimal else preferred_return()
@@ -313,14 +412,13 @@ def write_request(
 
     def render(receipt: Receipt) -> Answer:
         headers = {"Cashman-Head": str(receipt.head), **applied}
-        if not many:
-            headers["ETag"] = etag(receipt.state["version"])
-            if path is not None:
-                headers["Location"] = f"{path}/{receipt.state['id']}"
+        if shown.tag is not None:
+            headers["ETag"] = shown.tag(receipt)
+        if path is not None and shown.id is not None:
+            headers["Location"] = f"{path}/{shown.id(receipt)}"
         if minimal:
             return Answer(204, headers, None)
-        rows = [encode_row([state[name] for name in STATE_NAMES]) for state in receipt.states]
-        return Answer(200 if path is None else 201, headers, encode_json(rows if many else rows[0]))
+        return Answer(200 if path is None else 201, headers, encode_json(shown.document(receipt)))
 
     key = idempotency_key()
     fingerprint = b"" if key is None else _fingerprint(asked)
@@ -375,16 +473,79 @@ def not_modified(tag: str, head: Head | None = None) -> Response | None:
     return empty_response(304, {"ETag": tag} if head is None else {"ETag": tag, "Cashman-Head": str(head)})
 
 
-def list_response(rows: Sequence[Sequence[Any]], head: Head, next_cursor: str | None) -> Response:
-    """A page of transactions as a bare array; what belongs to the list travels in headers."""
-    query = hashlib.sha256(request.full_path.encode()).hexdigest()[:16]
+def at_head(head: Head, body: Callable[[], bytes], mimetype: str = JSON) -> Response:
+    """What was read at a head, with a weak tag made of that and the query; the body only where it is needed."""
+    query = hashlib.sha256(f"{mimetype} {request.full_path}".encode()).hexdigest()[:16]
     tag = f'W/"{head.sequence}-{head.hash.hex()[:16]}-{query}"'
     response = not_modified(tag, head)
     if response is None:
-        response = Response(encode_json([encode_row(row) for row in rows]), mimetype=JSON)
+        response = Response(body(), mimetype=mimetype)
         response.headers["ETag"] = tag
         response.headers["Cashman-Head"] = str(head)
-    if next_cursor is not None:
-        parameters = {**request.args.to_dict(), "cursor": next_cursor}
-        response.headers["Link"] = f'<{request.path}?{urlencode(parameters)}>; rel="next"'
     return response
+
+
+def list_response(page: Page) -> Response:
+    """A page of transactions as a bare array; what belongs to the list travels in headers."""
+
+    def body() -> bytes:
+        chart = page.chart
+        if page.counterparts is not None:
+            rows = [show_transfer(row, page.counterparts[row.group], chart) for row in page.rows]
+            return encode_json(rows)
+        shown = [encode_row(row, chart) for row in page.rows]
+        if page.balances is None:
+            return encode_json(shown)
+        return encode_json(
+            [
+                {**msgspec.structs.asdict(one), "balance": to_decimal(balance, row.currency)}
+                for one, row, balance in zip(shown, page.rows, page.balances, strict=True)
+            ]
+        )
+
+    response = at_head(page.head, body)
+    if page.next_cursor is not None:
+        parameters = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
+        query = urlencode([*parameters, ("cursor", page.next_cursor)])
+        response.headers["Link"] = f'<{request.path}?{query}>; rel="next"'
+    return response
+
+
+HISTORY = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["version", "kind", "recorded_at", "actor", "changes"],
+        "properties": {
+            "version": {"type": "integer"},
+            "kind": {"type": "string"},
+            "recorded_at": {"type": "string", "format": "date-time"},
+            "actor": {"type": "string"},
+            "changes": {
+                "type": "object",
+                "description": "The old and the new value of each field that changed.",
+                "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2},
+            },
+        },
+    },
+}
+
+
+def history_response(versions: Sequence[Version], chart: Chart) -> Response:
+    """Every revision of a transaction, with what it changed."""
+    return Response(encode_json(list(_revisions(versions, chart))), mimetype=JSON)
+
+
+def _revisions(versions: Sequence[Version], chart: Chart) -> Iterator[dict[str, Any]]:
+    """What each revision changed, from the states that it led from and to."""
+    before: dict[str, Any] = {}
+    for version in versions:
+        after = msgspec.structs.asdict(show_state(version.state, chart))
+        yield {
+            "version": after.pop("version"),
+            "kind": version.kind,
+            "recorded_at": version.recorded_at,
+            "actor": version.actor,
+            "changes": {name: [before.get(name), new] for name, new in after.items() if before.get(name) != new},
+        }
+        before = after

@@ -24,5 +24,5 @@ class ExpenseSchema(OneTypeFields):
     model = Expense
 
     @post_load
-    def make_expense(self, data: dict[str, Any], **_: Any) -> Transaction:
+    def make_expense(self, data: dict[str, Any], **_: Any) -> Transaction | list[Transaction]:
         return self.make(data)

@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from marshmallow import ValidationError, fields
+from marshmallow.validate import Range
 
 from cashman.db import rfc3339
-from cashman.limits import AMOUNT_CHARACTERS_MAX, CATEGORY_BYTES_MAX
+from cashman.limits import AMOUNT_CHARACTERS_MAX, CATEGORY_BYTES_MAX, EXPIRES_IN_SECONDS_MAX
 from cashman.model.currency import CURRENCIES
 from cashman.model.money import AmountError, exact_decimal
 
@@ -133,6 +134,17 @@ class WholeNumber(fields.Field[int]):
         if not _DIGITS.fullmatch(value) or not self.minimum <= int(value) <= self.maximum:
             raise self.make_error("invalid", minimum=self.minimum, maximum=self.maximum)
         return int(value)
+
+
+class ExpiresIn(fields.Integer):
+    """Seconds from now, a JSON number."""
+
+    openapi = {"type": "integer", "minimum": 1, "maximum": EXPIRES_IN_SECONDS_MAX, "description": "Seconds from now."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        rule = f"A whole number of seconds from 1 to {EXPIRES_IN_SECONDS_MAX}."
+        kwargs.setdefault("validate", Range(1, EXPIRES_IN_SECONDS_MAX, error=rule))
+        super().__init__(strict=True, error_messages={"invalid": rule}, **kwargs)
 
 
 class Ulid(fields.Field[str]):

@@ -3,9 +3,9 @@
 import base64
 import binascii
 import datetime as dt
-import hashlib
+import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -13,30 +13,41 @@ import msgspec
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import OneOf
 
+from cashman.errors import Invalid
 from cashman.limits import (
     ACCOUNT_CHARACTERS_MAX,
     AMOUNT_CHARACTERS_MAX,
     CURSOR_CHARACTERS_MAX,
+    INT64_MAX,
     MINOR_UNITS_MAX,
     PAGE_ROWS_DEFAULT,
     PAGE_ROWS_MAX,
+    PAYEE_CHARACTERS_MAX,
+    SEARCH_CHARACTERS_MAX,
+    TAG_CHARACTERS_MAX,
+    TAGS_MAX,
 )
-from cashman.model.fields import ULID_PATTERN, CategoryPath, CurrencyCode, Day, Text, WholeNumber
+from cashman.model.fields import ULID_PATTERN, CategoryPath, CurrencyCode, Day, ShortList, Text, Ulid, WholeNumber
 from cashman.model.money import AmountError, parse_amount
+from cashman.model.transaction import STATUSES
 from cashman.model.transaction_type import TransactionType
+from cashman.stems import stems_of
 
 # A client can forge a cursor: what a column cannot hold is refused before it reaches a database.
 _Id = Annotated[str, msgspec.Meta(pattern=rf"^{ULID_PATTERN}\Z")]
 _Code = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
 _MinorUnits = Annotated[int, msgspec.Meta(ge=-MINOR_UNITS_MAX, le=MINOR_UNITS_MAX)]
-_Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
+_Sequence = Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)]
 
 SORT_KEYS: Final[dict[str, tuple[tuple[str, Any], ...]]] = {
     "date": (("date", dt.date), ("id", _Id)),
     "amount": (("currency", _Code), ("minor_units", _MinorUnits), ("id", _Id)),
-    "created_at": (("created_at", _Instant), ("id", _Id)),
+    "created_at": (("sequence", _Sequence),),
 }
-"""The columns that each order goes by, with the type of their values; amounts of two currencies have no order."""
+"""The columns that each order goes by, with the type of their values.
+
+Amounts of two currencies have no order; the journal's sequence is the order of `created_at`.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,35 +62,46 @@ class Filter:
     currency: str | None = None
     account: str | None = None
     category: str | None = None
+    tags: tuple[str, ...] = ()
+    payee: str | None = None
+    status: str | None = None
+    group: str | None = None
+    stems: tuple[str, ...] | None = None
+    """The stems of `q`, all of which have to be there; without any, nothing is found."""
     sort: str = "date"
     descending: bool = True
     limit: int = PAGE_ROWS_DEFAULT
-    after: tuple[Any, ...] | None = None
-    """The key of the row before the page, as in SORT_KEYS."""
+    cursor: str | None = None
+    """Where the page starts, as `cursor_after` gave it."""
 
-    def cursor(self, key: tuple[Any, ...]) -> str:
-        """The opaque text that stands for the page after a key of this same query."""
-        return base64.urlsafe_b64encode(msgspec.json.encode([self._digest(), *key])).decode().rstrip("=")
+    def cursor_after(self, key: tuple[Any, ...], secret: bytes) -> str:
+        """The opaque text that stands for the page of this same query after a row with a key as in SORT_KEYS."""
+        document = msgspec.json.encode(key)
+        return base64.urlsafe_b64encode(self._seal(document, secret) + document).decode().rstrip("=")
 
-    def _digest(self) -> str:
-        """What ties a cursor to its query; the page size may change on the way."""
-        query = (
-            self.type, self.first_day, self.last_day, self.min_amount, self.max_amount,
-            self.currency, self.account, self.category, self.sort, self.descending,
-        )  # fmt: skip
-        return hashlib.sha256(msgspec.json.encode(query)).hexdigest()[:16]
-
-    def key_of(self, cursor: str) -> tuple[Any, ...]:
-        """The key that a cursor of this query stands for; ValueError for any other text."""
-        types = [type_ for _, type_ in SORT_KEYS[self.sort]]
+    def after(self, secret: bytes) -> tuple[Any, ...] | None:
+        """The key that the cursor stands for; Invalid for one that this query was never answered with."""
+        if self.cursor is None:
+            return None
         try:
-            document = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-            digest, *key = msgspec.json.decode(document, type=tuple.__class_getitem__((str, *types)))
-        except (binascii.Error, msgspec.MsgspecError, UnicodeError) as error:
-            raise ValueError("not a cursor") from error
-        if digest != self._digest() or self.cursor(tuple(key)) != cursor:
-            raise ValueError("a cursor of another query")
-        return tuple(key)
+            sealed = base64.urlsafe_b64decode(self.cursor.encode("ascii") + b"=" * (-len(self.cursor) % 4))
+            document = sealed[_SEAL_BYTES:]
+            if hmac.compare_digest(sealed[:_SEAL_BYTES], self._seal(document, secret)):
+                types = tuple(type_ for _, type_ in SORT_KEYS[self.sort])
+                key: tuple[Any, ...] = msgspec.json.decode(document, type=tuple.__class_getitem__(types))
+                if self.cursor_after(key, secret) == self.cursor:
+                    return key
+        except (binascii.Error, msgspec.MsgspecError, UnicodeError):
+            pass
+        raise Invalid(errors={"cursor": ["Not a cursor that this query was answered with."]})
+
+    def _seal(self, document: bytes, secret: bytes) -> bytes:
+        """What ties a key to its query and to the ledger; the page size may change on the way."""
+        query = astuple(replace(self, limit=0, cursor=None))
+        return hmac.digest(secret, msgspec.json.encode(query) + document, "sha256")[:_SEAL_BYTES]
+
+
+_SEAL_BYTES: Final = 12
 
 
 class Magnitude(fields.Field[Decimal]):
@@ -111,6 +133,22 @@ class FilterSchema(Schema):
     currency = CurrencyCode()
     account = Text(maximum=ACCOUNT_CHARACTERS_MAX)
     category = CategoryPath(metadata={"description": "This category and all below it."})
+    tag = ShortList(
+        Text(maximum=TAG_CHARACTERS_MAX),
+        maximum=TAGS_MAX,
+        attribute="tags",
+        metadata={"description": "May be repeated: all of the tags have to be there."},
+    )
+    payee = Text(maximum=PAYEE_CHARACTERS_MAX)
+    status = fields.String(validate=OneOf(STATUSES), metadata={"description": "posted or pending; both without it."})
+    group = Ulid(metadata={"description": "The movements that were booked together."})
+    q = Text(
+        maximum=SEARCH_CHARACTERS_MAX,
+        blank=True,
+        metadata={
+            "description": "Words that all have to be in description, payee, notes or tags; *plays* finds *playing*."
+        },
+    )
     sort = fields.String(
         validate=OneOf([sign + key for key in SORT_KEYS for sign in ("", "-")]),
         metadata={"description": "The order; with - the largest or newest first. Ties go by id."},
@@ -132,12 +170,15 @@ class FilterSchema(Schema):
 
     @post_load
     def make_filter(self, data: dict[str, Any], **_: Any) -> Filter:
-        cursor = data.pop("cursor", None)
         sort = data.pop("sort", "-date")
-        found = Filter(**data, type=self.type, sort=sort.removeprefix("-"), descending=sort.startswith("-"))
-        if cursor is None:
-            return found
-        try:
-            return replace(found, after=found.key_of(cursor))
-        except ValueError:
-            raise ValidationError("Not a cursor that this query was answered with.", "cursor") from None
+        data["tags"] = tuple(sorted(set(data.get("tags", ()))))
+        if "q" in data:
+            data["stems"] = tuple(stems_of([data.pop("q")]))
+        return Filter(**data, type=self.type, sort=sort.removeprefix("-"), descending=sort.startswith("-"))
+
+
+class AccountFilterSchema(FilterSchema):
+    """The query parameters of an account's own list: without gaps, so that each balance follows from the next."""
+
+    class Meta:
+        fields = ("from_", "to", "limit", "cursor")

@@ -27,5 +27,5 @@ class IncomeSchema(OneTypeFields):
     model = Income
 
     @post_load
-    def make_income(self, data: dict[str, Any], **_: Any) -> Transaction:
+    def make_income(self, data: dict[str, Any], **_: Any) -> Transaction | list[Transaction]:
         return self.make(data)

@@ -1,18 +1,16 @@
-"""The tables around the transactions: ledgers, their accounts and categories, and the journal.
+"""The tables around the transactions: ledgers, their categories, and the journal.
 
-Every key starts with `ledger_id`: one ledger lives in one place. Account and category ids count from 1 within
-their ledger; a transaction refers to the id, so that a rename changes no transaction.
+Every key starts with `ledger_id`: one ledger lives in one place. A transaction refers to its account and its
+category by small integers, so that a rename changes no transaction.
 """
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Text
+from sqlalchemy import BigInteger, Date, ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cashman.db import Base, Instant, key_text
-from cashman.limits import ACCOUNT_CHARACTERS_MAX, CATEGORY_BYTES_MAX
-
-MAIN_ACCOUNT = "main"
+from cashman.limits import CATEGORY_BYTES_MAX
 
 
 class LedgerRecord(Base):
@@ -23,25 +21,19 @@ class LedgerRecord(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     ulid: Mapped[str] = mapped_column(key_text(26), unique=True)
     currency: Mapped[str] = mapped_column(key_text(3))
-    """What a transaction is in when it names none."""
+    """That of the main account, and of an account that names none."""
     created_at: Mapped[dt.datetime] = mapped_column(Instant)
-
-
-class Account(Base):
-    """Where money is: a pocket, a bank account, a card."""
-
-    __tablename__ = "accounts"
-
-    ledger_id: Mapped[int] = mapped_column(ForeignKey("ledgers.id"), primary_key=True)
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    name: Mapped[str] = mapped_column(key_text(ACCOUNT_CHARACTERS_MAX))
-    currency: Mapped[str] = mapped_column(key_text(3))
-
-    __table_args__ = (Index(None, "ledger_id", "name", unique=True),)
+    closed_until: Mapped[dt.date | None] = mapped_column(Date)
+    """The last day that no write may touch any more."""
+    cursor_secret: Mapped[bytes] = mapped_column(LargeBinary(32), server_default=text("''"))
+    """What cursors are sealed with."""
 
 
 class Category(Base):
-    """A path of names joined by ":", such as Food:Restaurant; made by its first use."""
+    """A path of names joined by ":", such as Food:Restaurant; made by its first use.
+
+    Categories that were merged have the same path; the one with the smallest id takes what is new.
+    """
 
     __tablename__ = "categories"
 
@@ -49,7 +41,7 @@ class Category(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     path: Mapped[str] = mapped_column(key_text(CATEGORY_BYTES_MAX))
 
-    __table_args__ = (Index(None, "ledger_id", "path", unique=True),)
+    __table_args__ = (Index(None, "ledger_id", "path", "id"),)
 
 
 class JournalHead(Base):
@@ -61,6 +53,12 @@ class JournalHead(Base):
     sequence: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[bytes] = mapped_column(LargeBinary(32))
     recorded_at: Mapped[dt.datetime] = mapped_column(Instant)
+    chart_sequence: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """The newest entry about the ledger itself, an account or a category: what is known of them is good until then."""
+    renamed_sequence: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """The newest entry that gave something another name, and so changed how transactions are shown; 0 for none."""
+    next_expiry: Mapped[dt.datetime | None] = mapped_column(Instant)
+    """When the first of the pending transactions expires."""
 
 
 class JournalEntry(Base):

@@ -6,14 +6,15 @@ be erased), one line in `TransactionFields`, and a migration.
 
 import datetime as dt
 import difflib
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
-from marshmallow.validate import Equal
-from sqlalchemy import BigInteger, CheckConstraint, Date, Enum, Index, select
+from marshmallow.validate import Equal, NoneOf, OneOf
+from sqlalchemy import BigInteger, CheckConstraint, Date, Enum, Index, select, text
 from sqlalchemy import Text as LongText
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 from ulid import ULID
@@ -23,6 +24,7 @@ from cashman.limits import (
     ACCOUNT_CHARACTERS_MAX,
     DESCRIPTION_CHARACTERS_MAX,
     HINTS_MAX,
+    LINES_MAX,
     MEMBERS_MAX,
     MINOR_UNITS_MAX,
     NOTES_CHARACTERS_MAX,
@@ -30,17 +32,31 @@ from cashman.limits import (
     TAG_CHARACTERS_MAX,
     TAGS_MAX,
 )
-from cashman.model.fields import Amount, CategoryPath, CurrencyCode, Day, RecordedAt, ShortList, Text, Ulid
-from cashman.model.ledger import MAIN_ACCOUNT, Account, Category
+from cashman.model.account import MAIN_ACCOUNT, Account
+from cashman.model.fields import Amount, CategoryPath, CurrencyCode, Day, ExpiresIn, RecordedAt, ShortList, Text, Ulid
+from cashman.model.ledger import Category
 from cashman.model.money import AmountError, exact_decimal, to_decimal, to_minor_units
 from cashman.model.transaction_type import TransactionType
 
 DEFAULT_CURRENCY: Final = "USD"
+STATUSES: Final = ("posted", "pending")
+"""What a transaction can be asked to be; a void one is not shown."""
 
 FIGURE: Final = {"part": "figures"}
 """Marks a column that a balance or a report depends on: it goes into the journal entry itself."""
 WORD: Final = {"part": "words"}
 """Marks personal text: it lies beside the journal entry, which holds its hash."""
+
+
+def _partial_index(name: str, condition: str, *columns: str) -> Index:
+    """An index of the rows that meet a condition: the others, most of them, do not pay for it."""
+    return Index(
+        f"ix_transactions_{name}",
+        "ledger_id",
+        *columns,
+        sqlite_where=text(condition),
+        postgresql_where=text(condition),
+    )
 
 
 class Transaction(Base):
@@ -68,11 +84,17 @@ class Transaction(Base):
     tags: Mapped[list[str]] = mapped_column(JsonText, info=WORD)
     created_at: Mapped[dt.datetime] = mapped_column(Instant)
     version: Mapped[int] = mapped_column()
+    sequence: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """The journal entry that booked it."""
 
     if TYPE_CHECKING:  # attributes that are no columns
         account: str
         category: str | None
+        expires_in: int | None
         given: tuple[str, ...]
+
+    account_field = "account"
+    """What the field is called on the wire that names the account."""
 
     __mapper_args__ = {"polymorphic_on": "type"}
     __table_args__ = (
@@ -82,8 +104,12 @@ class Transaction(Base):
         Index(None, "ledger_id", "date", "id"),
         Index(None, "ledger_id", "type", "date", "id"),
         Index(None, "ledger_id", "currency", "minor_units", "id"),
-        Index(None, "ledger_id", "created_at", "id"),
-        Index(None, "ledger_id", "category_id", "date", "id"),
+        Index(None, "ledger_id", "sequence"),
+        Index(None, "ledger_id", "account_id", "date", "id"),
+        _partial_index("category", "category_id IS NOT NULL", "category_id", "date", "id"),
+        _partial_index("payee", "payee IS NOT NULL", "payee", "date", "id"),
+        _partial_index("group", '"group" IS NOT NULL', "group"),
+        _partial_index("pending", "status = 'pending'", "expires_at"),
     )
 
     def __init__(
@@ -92,29 +118,37 @@ class Transaction(Base):
         amount: Decimal | float | str,
         *,
         id: str | None = None,
-        currency: str = DEFAULT_CURRENCY,
+        status: str = "posted",
+        currency: str | None = None,
         date: dt.date | None = None,
         account: str = MAIN_ACCOUNT,
         category: str | None = None,
         tags: list[str] | None = None,
         payee: str | None = None,
         notes: str | None = None,
+        group: str | None = None,
+        expires_at: dt.datetime | None = None,
+        expires_in: int | None = None,
     ) -> None:
         now = utc_now()
-        chosen = {"id": id, "date": date, "category": category, "tags": tags, "payee": payee, "notes": notes}
+        chosen = {
+            "id": id, "currency": currency, "date": date, "category": category, "tags": tags, "payee": payee,
+            "notes": notes, "expires_at": expires_at, "expires_in": expires_in,
+        }  # fmt: skip
         # Past SQLAlchemy's instrumentation, which records what was there before: here is no before. That is
         # half of what a transaction costs to make.
         vars(self).update(
             id=id or str(ULID.from_datetime(now)),
             type=self.kind(),
-            status="posted",
-            minor_units=self.minor_units_of(exact_decimal(amount), currency),
-            currency=currency,
+            status=status,
+            minor_units=self.minor_units_of(exact_decimal(amount), currency or DEFAULT_CURRENCY),
+            currency=currency or DEFAULT_CURRENCY,
             date=date or now.date(),
             account=account,
             category=category,
-            group=None,
-            expires_at=None,
+            group=group,
+            expires_at=expires_at if expires_in is None else now + dt.timedelta(seconds=expires_in),
+            expires_in=expires_in,
             description=description,
             payee=payee,
             notes=notes,
@@ -178,7 +212,7 @@ WORDS: Final = tuple(column.name for column in COLUMNS if column.info == WORD)
 REDACTED: Final[Mapping[str, Any]] = {"description": "[redacted]", "payee": None, "notes": None, "tags": []}
 """What the words of a transaction read as once they are erased."""
 
-READ_ONLY: Final = ("status", "group", "created_at", "version")
+READ_ONLY: Final = ("group", "created_at", "version")
 """What only the ledger sets."""
 
 
@@ -195,12 +229,13 @@ def read_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "account": MAIN_ACCOUNT,
+    "currency": None,
     "category": None,
     "tags": [],
     "payee": None,
     "notes": None,
 }
-"""What a field is that is left out; the currency is the ledger's, and the date is today."""
+"""What a field is that PUT leaves out; no currency means that of the account."""
 
 
 def _each_once(tags: list[str]) -> None:
@@ -215,7 +250,10 @@ class TransactionFields(Schema):
 
     id = Ulid()
     type = fields.Enum(TransactionType)
-    status = fields.String()
+    status = fields.String(
+        validate=OneOf(STATUSES, error="Not one of {choices}."),
+        metadata={"description": "posted, or pending: then it counts in what is available, and not in the balance."},
+    )
     description = Text(maximum=DESCRIPTION_CHARACTERS_MAX, required=True)
     amount = Amount(required=True)
     currency = CurrencyCode()
@@ -226,6 +264,10 @@ class TransactionFields(Schema):
     payee = Text(maximum=PAYEE_CHARACTERS_MAX, allow_none=True)
     notes = Text(maximum=NOTES_CHARACTERS_MAX, allow_none=True)
     group = Ulid(allow_none=True)
+    expires_at = RecordedAt(
+        allow_none=True, metadata={"description": "When a pending one counts nowhere any more, and is void."}
+    )
+    expires_in = ExpiresIn(load_only=True)
     created_at = RecordedAt()
     version = fields.Integer(strict=True)
 
@@ -260,18 +302,67 @@ class TransactionFields(Schema):
         return data
 
 
-class NewTransactionFields(TransactionFields):
+class LineSchema(Schema):
+    """One line of a split receipt: what is its own."""
+
+    error_messages = {"type": "Has to be a JSON object."}
+
+    amount = Amount(required=True)
+    category = CategoryPath(allow_none=True)
+    description = Text(maximum=DESCRIPTION_CHARACTERS_MAX)
+    tags = ShortList(Text(maximum=TAG_CHARACTERS_MAX), maximum=TAGS_MAX, validate=_each_once)
+    notes = Text(maximum=NOTES_CHARACTERS_MAX, allow_none=True)
+
+
+def member_id(group: str, place: int) -> str:
+    """The id of a member of a group: the first has the group's own, and it alone decides those of the others."""
+    if place == 0:
+        return group
+    stamp = ULID.from_str(group).bytes[:6]
+    return str(ULID.from_bytes(stamp + hashlib.sha256(f"{group}/{place}".encode()).digest()[:10]))
+
+
+class BookedFields(Schema):
+    """What the schemas of all that can be booked share: the currency of an account, and the rules of pending ones."""
+
+    def __init__(self, *, currency_of: Callable[[Any], str] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.currency_of = currency_of or (lambda account: DEFAULT_CURRENCY)
+
+    @validates_schema(skip_on_field_errors=False)
+    def check_expiry(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Only what is pending expires, once, and later."""
+        named = [name for name in ("expires_at", "expires_in") if data.get(name) is not None]
+        if len(named) == 2:
+            raise ValidationError("Either this or expires_at.", "expires_in")
+        if named and data.get("status") != "pending":
+            raise ValidationError("Only a pending transaction expires.", named[0])
+        if named == ["expires_at"] and data["expires_at"] <= utc_now():
+            raise ValidationError("Has to be in the future.", "expires_at")
+
+
+class NewTransactionFields(BookedFields, TransactionFields):
     """What the schemas that make a transaction share.
 
-    `default_currency` is what an amount without a `currency` is in.
+    `currency_of` tells what an account, by name, is in: the currency of an amount without one. A receipt of several
+    `lines` loads as a list of transactions that belong together.
     """
 
     model: ClassVar[Model] = Transaction
 
-    def __init__(self, *, default_currency: str = DEFAULT_CURRENCY, **kwargs: Any) -> None:
+    amount = Amount()
+    lines = ShortList(
+        fields.Nested(LineSchema),
+        maximum=LINES_MAX,
+        load_only=True,
+        metadata={
+            "description": "One receipt over several categories; the amount is then that of all lines, or absent."
+        },
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("dump_only", READ_ONLY)
         super().__init__(**kwargs)
-        self.default_currency = default_currency
 
     def model_for(self, data: Mapping[str, Any]) -> Model:
         """The class that the data describe."""
@@ -280,22 +371,59 @@ class NewTransactionFields(TransactionFields):
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def check_amount(self, data: Mapping[str, Any], original: Any, **_: Any) -> None:
         """The rules of money, which need the currency and the type beside the amount."""
+        if "lines" in original:
+            self._check_lines(data, original)
+        elif "amount" not in original:
+            raise ValidationError("Missing data for required field.", "amount")
         if "amount" not in data or ("currency" in original) != ("currency" in data):
             return  # the amount, or the currency that it is in, is refused on its own account
-        try:
-            self.model_for(data).minor_units_of(data["amount"], data.get("currency", self.default_currency))
-        except AmountError as error:
-            raise ValidationError(str(error), "amount") from None
+        self._check_money(data, data["amount"], "amount")
 
-    def make(self, data: dict[str, Any]) -> Transaction:
-        """A transaction of the loaded fields, which remembers what was `given` before any default."""
+    def _check_money(self, data: Mapping[str, Any], amount: Decimal, field_name: str) -> None:
+        currency = data.get("currency") or self.currency_of(data.get("account"))
+        try:
+            self.model_for(data).minor_units_of(amount, currency)
+        except AmountError as error:
+            raise ValidationError(str(error), field_name) from None
+
+    def _check_lines(self, data: Mapping[str, Any], original: Mapping[str, Any]) -> None:
+        lines = data.get("lines")
+        if lines is None:
+            return  # refused on their own account
+        errors: dict[Any, Any] = {
+            name: ["Belongs to each of the lines."] for name in ("category", "tags", "notes") if name in original
+        }
+        if not lines:
+            errors["lines"] = ["At least one line."]
+        for place, line in enumerate(lines):
+            try:
+                self._check_money(data, line["amount"], "amount")
+            except ValidationError as error:
+                errors.setdefault("lines", {})[place] = error.messages
+        if errors:
+            raise ValidationError(errors)
+        if "amount" in data and data["amount"] != sum(line["amount"] for line in lines):
+            raise ValidationError("Has to be the sum of the lines, or absent.", "amount")
+
+    def make(self, data: dict[str, Any]) -> Transaction | list[Transaction]:
+        """A transaction of the loaded fields, which remembers what was `given` before any default; or all lines."""
         given = tuple(data)
-        data.setdefault("currency", self.default_currency)
+        data.setdefault("currency", self.currency_of(data.get("account")))
         model = self.model_for(data)
         data.pop("type", None)
-        transaction = model(**data)
-        transaction.given = given
-        return transaction
+        lines = data.pop("lines", None)
+        if lines is None:
+            transaction = model(**data)
+            transaction.given = given
+            return transaction
+        data.pop("amount", None)
+        group = data.pop("id", None) or str(ULID.from_datetime(utc_now()))
+        made = []
+        for place, line in enumerate(lines):
+            transaction = model(**{**data, **line, "id": member_id(group, place), "group": group})
+            transaction.given = tuple({*given, *line} - {"lines"} | {"amount"})
+            made.append(transaction)
+        return made
 
 
 class OneTypeFields(NewTransactionFields):
@@ -310,14 +438,18 @@ class OneTypeFields(NewTransactionFields):
 class TransactionSchema(NewTransactionFields):
     """A transaction of any type; a new one names its `type`."""
 
-    type = fields.Enum(TransactionType, required=True)
+    type = fields.Enum(
+        TransactionType,
+        required=True,
+        validate=NoneOf([TransactionType.TRANSFER], error="A transfer is made at /transfers."),
+    )
 
     def model_for(self, data: Mapping[str, Any]) -> Model:
         by_type = Transaction.__mapper__.polymorphic_map
         return by_type[data["type"]].class_ if "type" in data else Transaction
 
     @post_load
-    def make_transaction(self, data: dict[str, Any], **_: Any) -> Transaction:
+    def make_transaction(self, data: dict[str, Any], **_: Any) -> Transaction | list[Transaction]:
         return self.make(data)
 
 
@@ -330,6 +462,11 @@ class RevisionSchema(TransactionFields):
     tags = ShortList(Text(maximum=TAG_CHARACTERS_MAX), maximum=TAGS_MAX, validate=_each_once, allow_none=True)
 
     date = Day(required=True)
+
+    @validates_schema
+    def check_expiry(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data.get("expires_at") is not None and "expires_in" in data:
+            raise ValidationError("Either this or expires_at.", "expires_in")
 
     @post_load
     def make_values(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -8,3 +8,4 @@ class TransactionType(Enum):
 
     INCOME = "INCOME"
     EXPENSE = "EXPENSE"
+    TRANSFER = "TRANSFER"

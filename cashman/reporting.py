@@ -1,0 +1,515 @@
+"""Balances and reports: read from the kept totals, and at the ragged ends of a range from the date index.
+
+Amounts are minor units in here, and currency units in what the functions give. Currencies are never added up.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, bindparam, func, select, text, union_all
+
+from cashman.chart import Chart, Standing
+from cashman.db import table, utc_now
+from cashman.errors import Invalid
+from cashman.journal import Head
+from cashman.limits import CASHFLOW_MONTHS_MAX
+from cashman.model.filter import Filter
+from cashman.model.money import to_decimal
+from cashman.model.report import SummaryQuery
+from cashman.model.total import ACCOUNT, CATEGORY, Total
+from cashman.model.transaction import Transaction
+from cashman.queries import Page, page
+from cashman.totals import Span, last_of_month, ragged_ends, spans
+
+Line = dict[str, Any]
+"""One line of a report: its keys, then its figures in currency units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The lines of a report, and the head that they were read at."""
+
+    lines: Sequence[Line]
+    head: Head
+
+
+# Sums of the kept totals.
+
+
+@lru_cache(256)
+def _sums(count: int, columns: tuple[str, ...], of_ids: bool, currency: bool) -> Select[Any]:
+    """The totals over so many spans, added up by some of their columns."""
+    totals = table(Total).c
+    parts = []
+    for number in range(count):
+        part = select(
+            totals.period, totals.of_id, totals.type, totals.currency, totals.minor_units, totals.count
+        ).where(
+            totals.ledger_id == bindparam("ledger_id"),
+            totals.dimension == bindparam("dimension"),
+            totals.grain == bindparam(f"grain_{number}"),
+            totals.period.between(bindparam(f"first_{number}"), bindparam(f"last_{number}")),
+        )
+        if of_ids:
+            part = part.where(totals.of_id.in_(bindparam("of_ids", expanding=True)))
+        if currency:
+            part = part.where(totals.currency == bindparam("currency"))
+        parts.append(part)
+    found = union_all(*parts).subquery()
+    keys = [found.c[name] for name in columns]
+    return (
+        select(*keys, func.sum(found.c.minor_units).label("minor_units"), func.sum(found.c.count).label("count"))
+        .group_by(*keys)
+        .having(func.sum(found.c.count) > 0)
+    )
+
+
+def _read_sums(
+    connection: Connection,
+    ledger_id: int,
+    dimension: str,
+    over: Sequence[Span],
+    columns: tuple[str, ...],
+    *,
+    of_ids: Sequence[int] | None = None,
+    currency: str | None = None,
+) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """(columns, minor units, count) of the totals over some spans."""
+    if not over or of_ids == []:
+        return
+    values: dict[str, Any] = {"ledger_id": ledger_id, "dimension": dimension}
+    for number, span in enumerate(over):
+        values |= {f"grain_{number}": span.grain, f"first_{number}": span.first, f"last_{number}": span.last}
+    if of_ids is not None:
+        values["of_ids"] = of_ids
+    if currency is not None:
+        values["currency"] = currency
+    statement = _sums(len(over), columns, of_ids is not None, currency is not None)
+    for *keys, minor_units, count in connection.execute(statement, values):
+        # PostgreSQL adds up 64-bit integers to a numeric, which is exact, too.
+        yield dict(zip(columns, keys, strict=True)), int(minor_units), int(count)
+
+
+# Balances.
+
+_pending = (
+    select(Transaction.account_id, Transaction.currency, func.sum(Transaction.minor_units))
+    .where(
+        Transaction.ledger_id == bindparam("ledger_id"),
+        text("transactions.status = 'pending'"),
+        Transaction.date <= bindparam("as_of"),
+        Transaction.expires_at.is_(None) | (Transaction.expires_at > bindparam("now")),
+    )
+    .group_by(Transaction.account_id, Transaction.currency)
+)
+_later_that_day = select(func.coalesce(func.sum(Transaction.minor_units), 0)).where(
+    Transaction.ledger_id == bindparam("ledger_id"),
+    Transaction.account_id == bindparam("account_id"),
+    Transaction.date == bindparam("day"),
+    Transaction.id > bindparam("id"),
+    Transaction.status == "posted",
+)
+
+
+def balances(ledger_id: int, as_of: dt.date, connection: Connection, standing: Standing) -> Report:
+    """What is in each account at the end of a day, and what is available there once pending ones are booked."""
+    head, chart, _ = standing
+    booked = {(id_, account["currency"]): 0 for id_, account in chart.accounts.items()}
+    for id_, minor_units in _openings(chart, None, as_of):
+        booked[(id_, chart.accounts[id_]["currency"])] += minor_units
+    over = spans(dt.date.min, as_of)
+    for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("of_id", "currency")):
+        of = keys["of_id"], keys["currency"]
+        booked[of] = booked.get(of, 0) + minor_units
+    available = dict(booked)
+    for account_id, currency, sum_ in connection.execute(
+        _pending, {"ledger_id": ledger_id, "as_of": as_of, "now": utc_now()}
+    ):
+        available[(account_id, currency)] = available.get((account_id, currency), 0) + int(sum_)
+    lines = [
+        {
+            "account": chart.accounts[account_id]["name"],
+            "currency": currency,
+            "balance": to_decimal(booked.get((account_id, currency), 0), currency),
+            "available": to_decimal(minor_units, currency),
+            "as_of": as_of,
+        }
+        for (account_id, currency), minor_units in available.items()
+    ]
+    return Report(sorted(lines, key=lambda line: (line["account"], line["currency"])), head)
+
+
+def _openings(chart: Chart, after: dt.date | None, until: dt.date) -> Iterator[tuple[int, int]]:
+    """(account, minor units) of the opening balances dated after one day and until another."""
+    for id_, account in chart.accounts.items():
+        day = account["opening_date"]
+        if day is not None and day <= until and (after is None or day > after):
+            yield id_, account["opening_minor_units"]
+
+
+def account_page(ledger_id: int, filter_: Filter, connection: Connection, standing: Standing) -> Page:
+    """The newest transactions of one account, with the balance after each of them."""
+    found = page(ledger_id, filter_, connection, standing)
+    if not found.rows:
+        return replace(found, balances=[])
+    account_id = found.chart.account_ids[filter_.account or ""]
+    account = found.chart.accounts[account_id]
+    day = dt.date.fromisoformat(str(found.rows[0].date))
+    sums = _read_sums(connection, ledger_id, ACCOUNT, spans(dt.date.min, day), ("of_id",), of_ids=[account_id])
+    booked = sum(minor_units for _keys, minor_units, _count in sums)
+    names = {"ledger_id": ledger_id, "account_id": account_id, "day": day, "id": found.rows[0].id}
+    booked -= int(connection.execute(_later_that_day, names).scalar_one())
+    opened = account["opening_date"] and account["opening_date"].isoformat()
+    after_each = []
+    for row in found.rows:
+        opening = account["opening_minor_units"] if opened is not None and opened <= str(row.date) else 0
+        after_each.append(booked + opening)
+        if row.status == "posted":
+            booked -= row.minor_units
+    return replace(found, balances=after_each)
+
+
+# Summaries.
+
+_FROM_ROWS: Final = {"payee", "tag"}
+"""What no total is kept by: bounded by the range."""
+
+
+def reads_rows(query: SummaryQuery) -> bool:
+    """Whether a summary adds up transactions and not only kept totals, and so may take its time."""
+    needs = _needs(query)
+    return bool(
+        needs & _FROM_ROWS
+        or needs >= {"account", "category"}
+        or ("category" in needs and query.period in ("day", "week"))
+    )
+
+
+def _needs(query: SummaryQuery) -> set[str]:
+    named = {name for name in ("account", "category") if getattr(query, name) is not None}
+    return {*query.by, *named}
+
+
+def summary(ledger_id: int, query: SummaryQuery, connection: Connection, standing: Standing) -> Report:
+    """Income, expense and net by what the query names; transfers and pending ones are left out."""
+    head, chart, _ = standing
+    if query.account is not None and query.account not in chart.account_ids:
+        raise chart.unknown_account(query.account)
+    if not query.compare:
+        figures = _figures(connection, ledger_id, chart, query)
+        return Report([_line(query, key, of, None) for key, of in _in_order(figures)], head)
+    figures, before = _compared(connection, ledger_id, chart, query)
+    both = {key: figures.get(key, _Figures()) for key in figures.keys() | before.keys()}
+    return Report([_line(query, key, of, before.get(key, _Figures())) for key, of in _in_order(both)], head)
+
+
+@dataclass(slots=True)
+class _Figures:
+    """What the transactions of one line come to, in minor units."""
+
+    income: int = 0
+    expense: int = 0
+    count: int = 0
+
+    def add(self, type_: str, minor_units: int, count: int) -> None:
+        if type_ == "INCOME":
+            self.income += minor_units
+        else:
+            self.expense += minor_units
+        self.count += count
+
+    def shown(self, currency: str) -> dict[str, Any]:
+        """The same in currency units."""
+        sums = {"income": self.income, "expense": self.expense, "net": self.income + self.expense}
+        return {**{name: to_decimal(sum_, currency) for name, sum_ in sums.items()}, "count": self.count}
+
+
+_Key = tuple[Any, ...]
+"""The values of `by`, then the currency."""
+
+
+def _in_order(figures: Mapping[_Key, _Figures]) -> Iterable[tuple[_Key, _Figures]]:
+    return sorted(figures.items(), key=lambda item: [(value is not None, value) for value in item[0]])
+
+
+def _line(query: SummaryQuery, key: _Key, figures: _Figures, before: _Figures | None) -> Line:
+    currency = key[-1]
+    line = {**dict(zip(query.by, key, strict=False)), "currency": currency, **figures.shown(currency)}
+    if before is not None:
+        line["previous"] = before.shown(currency)
+    return line
+
+
+def _figures(connection: Connection, ledger_id: int, chart: Chart, query: SummaryQuery) -> dict[_Key, _Figures]:
+    """The figures of each line."""
+    found: dict[_Key, _Figures] = {}
+    for cell, minor_units, count in _cells(connection, ledger_id, chart, query):
+        for key in _keys(chart, query, cell):
+            found.setdefault(key, _Figures()).add(cell["type"], minor_units, count)
+    return found
+
+
+def _keys(chart: Chart, query: SummaryQuery, cell: Mapping[str, Any]) -> Iterator[_Key]:
+    """The lines that a cell counts in: one, or one for each of its tags."""
+    values: list[Sequence[Any]] = []
+    for name in query.by:
+        if name == query.period:
+            values.append([bucket(name, str(cell["period"]))])
+        elif name == "category":
+            path = chart.categories.get(cell["category_id"])
+            values.append([None if path is None else ":".join(path.split(":")[: query.depth])])
+        elif name == "account":
+            values.append([chart.accounts[cell["account_id"]]["name"]])
+        elif name == "tag":
+            values.append(cell["tags"] or [None])
+        else:
+            values.append([cell[name]])
+    keys: list[_Key] = [()]
+    for choices in values:
+        keys = [(*key, choice) for key in keys for choice in choices]
+    return ((*key, cell["currency"]) for key in keys)
+
+
+def _cells(
+    connection: Connection, ledger_id: int, chart: Chart, query: SummaryQuery
+) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """Sums by all that the query tells apart: of totals as far as they go, else of transactions."""
+    first, last = query.first_day or dt.date.min, query.last_day or dt.date.max
+    if reads_rows(query):
+        yield from _row_cells(connection, ledger_id, chart, query, first, last)
+        return
+    dimension = CATEGORY if "category" in _needs(query) else ACCOUNT
+    coarsest = {None: "year", "year": "year", "month": "month", "quarter": "month"}.get(query.period, "day")
+    over = spans(first, last, "month" if dimension == CATEGORY else "day", coarsest)
+    columns = ["type", "currency"]
+    if query.period is not None:
+        columns.append("period")
+    if "account" in query.by or "category" in query.by:
+        columns.append("of_id")
+    of_ids = None
+    if query.account is not None:
+        of_ids = [chart.account_ids[query.account]]
+    elif query.category is not None:
+        of_ids = sorted(chart.categories_below(query.category))
+    for cell, minor_units, count in _read_sums(
+        connection, ledger_id, dimension, over, tuple(columns), of_ids=of_ids, currency=query.currency
+    ):
+        if cell["type"] != "TRANSFER":
+            cell["category_id" if dimension == CATEGORY else "account_id"] = cell.get("of_id")
+            yield cell, minor_units, count
+    if dimension == CATEGORY:
+        for low, high in ragged_ends(first, last):
+            yield from _row_cells(connection, ledger_id, chart, query, low, high)
+
+
+@lru_cache(256)
+def _row_sums(columns: tuple[str, ...], filters: frozenset[str]) -> Select[Any]:
+    """Posted incomes and expenses of some days, added up by some of their columns."""
+    own = table(Transaction).c
+    keys = [own[name] for name in columns]
+    statement = select(*keys, func.sum(own.minor_units), func.count()).where(
+        own.ledger_id == bindparam("ledger_id"),
+        own.date.between(bindparam("first_day"), bindparam("last_day")),
+        own.status == "posted",
+        own.type.in_(["INCOME", "EXPENSE"]),
+    )
+    if "account" in filters:
+        statement = statement.where(own.account_id == bindparam("account_id"))
+    if "category" in filters:
+        statement = statement.where(own.category_id.in_(bindparam("category_ids", expanding=True)))
+    if "currency" in filters:
+        statement = statement.where(own.currency == bindparam("currency"))
+    return statement.group_by(*keys)
+
+
+_ROW_COLUMNS: Final = {"category": "category_id", "account": "account_id", "payee": "payee", "tag": "tags"}
+
+
+def _row_cells(
+    connection: Connection, ledger_id: int, chart: Chart, query: SummaryQuery, first: dt.date, last: dt.date
+) -> Iterator[tuple[dict[str, Any], int, int]]:
+    columns = ["type", "currency", *(_ROW_COLUMNS[name] for name in query.by if name in _ROW_COLUMNS)]
+    if query.period is not None:
+        columns.append("date")
+    filters = frozenset(name for name in ("account", "category", "currency") if getattr(query, name) is not None)
+    values: dict[str, Any] = {"ledger_id": ledger_id, "first_day": first, "last_day": last}
+    if query.account is not None:
+        values["account_id"] = chart.account_ids[query.account]
+    if query.category is not None:
+        values["category_ids"] = sorted(chart.categories_below(query.category))
+    if query.currency is not None:
+        values["currency"] = query.currency
+    for *keys, minor_units, count in connection.execute(_row_sums(tuple(columns), filters), values):
+        cell = dict(zip(columns, keys, strict=True))
+        cell["type"] = cell["type"].value
+        cell["period"] = cell.get("date")
+        yield cell, int(minor_units), int(count)
+
+
+def bucket(period: str, day_or_month: str) -> str:
+    """The name of the period of a kind that a day, or a month, YYYY-MM, or a year lies in."""
+    if period == "year":
+        return day_or_month[:4]
+    if period == "month":
+        return day_or_month[:7]
+    if period == "quarter":
+        return f"{day_or_month[:4]}-Q{(int(day_or_month[5:7]) + 2) // 3}"
+    if period == "week":  # of ISO 8601: its year may differ from the day's
+        year, week, _ = dt.date.fromisoformat(day_or_month).isocalendar()
+        return f"{year:04}-W{week:02}"
+    return day_or_month
+
+
+# The period before.
+
+
+def _compared(
+    connection: Connection, ledger_id: int, chart: Chart, query: SummaryQuery
+) -> tuple[dict[_Key, _Figures], dict[_Key, _Figures]]:
+    """The figures of each line, and those of the period before it."""
+    figures = _figures(connection, ledger_id, chart, query)
+    period = query.period
+    if period is None:
+        assert query.first_day is not None, "the schema asks for a range"
+        assert query.last_day is not None, "the schema asks for a range"
+        earlier = _range_before(query.first_day, query.last_day)
+        if earlier is None:
+            return figures, {}
+        first, last = earlier
+        return figures, _figures(connection, ledger_id, chart, replace(query, first_day=first, last_day=last))
+    place = query.by.index(period)
+    wider, newest = query, None
+    if query.first_day is not None:
+        wider = replace(query, first_day=_bucket_start(period, _start_or_min(period, query.first_day)))
+    if query.last_day is not None:
+        newest = bucket(period, query.last_day.isoformat())
+    before = {}
+    for key, of in _figures(connection, ledger_id, chart, wider).items():
+        following = _bucket_after(period, key[place])
+        if following is not None and (newest is None or following <= newest):
+            before[(*key[:place], following, *key[place + 1 :])] = of
+    return figures, before
+
+
+def _range_before(first: dt.date, last: dt.date) -> tuple[dt.date, dt.date] | None:
+    """As many months, or else days, as there are from `first` to `last`, before `first`; None before the calendar."""
+    try:
+        before = first - dt.timedelta(days=1)
+        if first.day == 1 and last == last_of_month(last):
+            months = (last.year - first.year) * 12 + last.month - first.month + 1
+            number = first.year * 12 + first.month - 1 - months
+            return dt.date(number // 12, number % 12 + 1, 1), before
+        return first - (last - first) - dt.timedelta(days=1), before
+    except (OverflowError, ValueError):
+        return None
+
+
+def _bucket_start(period: str, day: dt.date) -> dt.date:
+    if period == "year":
+        return day.replace(month=1, day=1)
+    if period == "quarter":
+        return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
+    if period == "month":
+        return day.replace(day=1)
+    if period == "week":
+        return day - dt.timedelta(days=min(day.weekday(), (day - dt.date.min).days))
+    return day
+
+
+def _start_or_min(period: str, day: dt.date) -> dt.date:
+    """A day in the period before the one that a day lies in; the calendar's first day where there is none."""
+    start = _bucket_start(period, day)
+    return start if start == dt.date.min else start - dt.timedelta(days=1)
+
+
+def _bucket_after(period: str, name: str) -> str | None:
+    """The period after a period; None after the calendar's last."""
+    try:
+        if period == "year":
+            after = dt.date(int(name) + 1, 1, 1)
+        elif period == "quarter":
+            number = int(name[:4]) * 4 + int(name[-1])
+            after = dt.date(number // 4, number % 4 * 3 + 1, 1)
+        elif period == "month":
+            number = int(name[:4]) * 12 + int(name[5:])
+            after = dt.date(number // 12, number % 12 + 1, 1)
+        elif period == "week":
+            after = dt.date.fromisocalendar(int(name[:4]), int(name[6:]), 1) + dt.timedelta(days=7)
+        else:
+            after = dt.date.fromisoformat(name) + dt.timedelta(days=1)
+    except (OverflowError, ValueError):
+        return None
+    return bucket(period, after.isoformat())
+
+
+# Cash flow.
+
+
+def cashflow(
+    ledger_id: int, first_day: dt.date | None, last_day: dt.date | None, connection: Connection, standing: Standing
+) -> Report:
+    """What each month began with, what came, went and moved, and what it ended with, by currency.
+
+    `transfers` is what transfers between currencies and the opening balances of accounts bring.
+    """
+    head, chart, _ = standing
+    first, last = first_day or dt.date.min, last_day or dt.date.max
+    opening: dict[str, int] = {}
+    if first_day is not None and first_day > dt.date.min:
+        day_before = first_day - dt.timedelta(days=1)
+        for keys, minor_units, _count in _read_sums(
+            connection, ledger_id, ACCOUNT, spans(dt.date.min, day_before), ("currency",)
+        ):
+            opening[keys["currency"]] = minor_units
+        for id_, minor_units in _openings(chart, None, day_before):
+            currency = chart.accounts[id_]["currency"]
+            opening[currency] = opening.get(currency, 0) + minor_units
+    flows: dict[tuple[str, str], dict[str, int]] = {}
+
+    def add(month: str, currency: str, name: str, minor_units: int) -> None:
+        flow = flows.setdefault((month, currency), {"income": 0, "expense": 0, "transfers": 0})
+        flow[name] += minor_units
+
+    names = {"INCOME": "income", "EXPENSE": "expense", "TRANSFER": "transfers"}
+    over = spans(first, last, "day", "month")
+    for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("period", "type", "currency")):
+        add(keys["period"][:7], keys["currency"], names[keys["type"]], minor_units)
+    for account in chart.accounts.values():
+        day = account["opening_date"]
+        if day is not None and first <= day <= last:
+            add(day.isoformat()[:7], account["currency"], "transfers", account["opening_minor_units"])
+    months = [month for month, _ in flows]
+    first_month = first_day.isoformat()[:7] if first_day else min(months, default=None)
+    last_month = last_day.isoformat()[:7] if last_day else max(months, default=None)
+    if first_month is None or last_month is None:
+        return Report([], head)
+    lines = []
+    for currency in sorted({*opening, *(code for _, code in flows)}):
+        lines += _flow_lines(currency, opening.get(currency, 0), _months(first_month, last_month), flows)
+    return Report(sorted(lines, key=lambda line: (line["month"], line["currency"])), head)
+
+
+def _months(first: str, last: str) -> list[str]:
+    low, high = (int(month[:4]) * 12 + int(month[5:]) - 1 for month in (first, last))
+    if high - low >= CASHFLOW_MONTHS_MAX:
+        raise Invalid(errors={"from": [f"At most {CASHFLOW_MONTHS_MAX} months."]})
+    return [f"{number // 12:04}-{number % 12 + 1:02}" for number in range(low, high + 1)]
+
+
+def _flow_lines(
+    currency: str, opening: int, months: Iterable[str], flows: Mapping[tuple[str, str], Mapping[str, int]]
+) -> Iterator[Line]:
+    nothing = {"income": 0, "expense": 0, "transfers": 0}
+    for month in months:
+        flow = flows.get((month, currency), nothing)
+        closing = opening + sum(flow.values())
+        figures: dict[str, Decimal] = {
+            name: to_decimal(minor_units, currency)
+            for name, minor_units in {"opening": opening, **flow, "closing": closing}.items()
+        }
+        yield {"month": month, "currency": currency, **figures}
+        opening = closing

@@ -1,0 +1,38 @@
+"""The stems that full text is found by: the same on every engine, because they are made here.
+
+Text is decomposed (NFKD), its marks are stripped, its case is folded, it is cut into runs of letters and digits,
+and each is reduced by Snowball's English rules: "plays" and "playing" are found by "play", "Café" by "cafe".
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+import Stemmer
+
+_WORD: Final = re.compile(r"[^\W_]+")
+_snowball: Final = Stemmer.Stemmer("english", 0)
+
+
+@lru_cache(65_536)
+def _stem(word: str) -> str:
+    stem: str = _snowball.stemWord(word)
+    return stem
+
+
+def stems_of(texts: Iterable[str | None]) -> list[str]:
+    """The distinct stems of some texts, sorted; none where there is no word."""
+    stems: set[str] = set()
+    for text in texts:
+        if text:
+            stems.update(map(_stem, _WORD.findall(_folded(text))))
+    return sorted(stems)
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text)
+    return unicodedata.normalize("NFKD", "".join(c for c in decomposed if not unicodedata.combining(c)).casefold())

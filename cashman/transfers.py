@@ -1,0 +1,181 @@
+"""Transfers over HTTP: money from one account to another, two legs that nothing can part."""
+
+from flask import Blueprint, Response
+
+from cashman.changes import Target
+from cashman.current import ledger
+from cashman.errors import (
+    AccountClosed,
+    AlreadyChanged,
+    AnswerErased,
+    BooksClosed,
+    Expired,
+    IdTaken,
+    KeyReused,
+    NotFound,
+    TotalTooLarge,
+)
+from cashman.model.filter import FilterSchema
+from cashman.model.transaction_type import TransactionType
+from cashman.model.transfer import DEFAULTS, TransferRevisionSchema, TransferSchema
+from cashman.queries import COLUMN_NAMES
+from cashman.wire import (
+    HISTORY,
+    JSON,
+    MERGE_PATCH,
+    TRANSFER_SHOWN,
+    array_of,
+    contract,
+    etag,
+    expected_versions,
+    history_response,
+    list_response,
+    load_body,
+    load_query,
+    refers_to,
+    resource_response,
+    show_transfer,
+    write_request,
+    written,
+)
+
+bp = Blueprint("transfers", __name__, url_prefix="/transfers")
+
+ONE_TRANSFER = {JSON: {"schema": refers_to("Transfer")}}
+WRITE_HEADERS = ("ETag", "Cashman-Head", "Preference-Applied", "Idempotency-Replayed")
+WRITE_TAKES = ("Prefer", "Idempotency-Key")
+WRITE_PROBLEMS = (KeyReused, TotalTooLarge, AnswerErased, AccountClosed, BooksClosed)
+REVISE_PROBLEMS = (NotFound, AlreadyChanged, Expired, *WRITE_PROBLEMS)
+
+
+def _target(id: str) -> Target:
+    """A transfer has the id of the leg that goes out; that of the other is no transfer."""
+    return Target(id, TransactionType.TRANSFER, expected_versions(), leads=True)
+
+
+@bp.get("")
+@contract(
+    query=FilterSchema,
+    gives={JSON: {"schema": array_of("Transfer")}},
+    answers={200: "One page, newest first.", 304: "The page is the one that the client has."},
+    headers=("ETag", "Cashman-Head", "Link"),
+    takes_headers=("If-None-Match",),
+)
+def get_list() -> Response:
+    """List transfers, filtered, sorted and in pages; `account` means either end."""
+    return list_response(ledger().find_transfers(load_query(FilterSchema, type=TransactionType.TRANSFER)))
+
+
+@bp.post("")
+@contract(
+    body=TransferSchema,
+    gives=ONE_TRANSFER,
+    answers={204: "Recorded.", 201: "Recorded, and shown as `Prefer: return=representation` asks."},
+    headers=("Location", *WRITE_HEADERS),
+    takes_headers=WRITE_TAKES,
+    problems=(IdTaken, *WRITE_PROBLEMS),
+)
+def add() -> Response:
+    """Move money; neither income nor expense. With an `id`, or an Idempotency-Key, it can be repeated safely."""
+    books = ledger()
+    legs = load_body(TransferSchema, currency_of=books.currency_of)
+    asked = [leg.content() for leg in legs]
+    request = write_request(asked, TRANSFER_SHOWN, path="/transfers", minimal_by_default=True)
+    return written(books.record(legs, request=request))
+
+
+@bp.get("/<ulid:id>")
+@contract(
+    gives=ONE_TRANSFER,
+    answers={200: "The transfer.", 304: "It is as the client has it."},
+    headers=("ETag",),
+    takes_headers=("If-None-Match",),
+    problems=(NotFound,),
+)
+def get_one(id: str) -> Response:
+    """Show one that stands."""
+    states, chart = ledger().get(id, TransactionType.TRANSFER)
+    if states[0]["group"] != id:
+        raise NotFound()
+    legs = ([state[name] for name in COLUMN_NAMES] for state in states)
+    return resource_response(show_transfer(*legs, chart), etag(states[0]["version"], chart))
+
+
+@bp.put("/<ulid:id>")
+@contract(
+    body=TransferRevisionSchema,
+    gives=ONE_TRANSFER,
+    answers={200: "Replaced.", 204: "Replaced, and not shown, as `Prefer: return=minimal` asks."},
+    headers=WRITE_HEADERS,
+    takes_headers=("If-Match", *WRITE_TAKES),
+    problems=REVISE_PROBLEMS,
+)
+def put_one(id: str) -> Response:
+    """Replace one as a whole: what is left out goes back to its default."""
+    given = load_body(TransferRevisionSchema)
+    request = write_request(given, TRANSFER_SHOWN)
+    return written(ledger().replace_transfer(_target(id), {**DEFAULTS, **given}, request))
+
+
+@bp.patch("/<ulid:id>")
+@contract(
+    body=TransferRevisionSchema(partial=True),
+    media_types=(MERGE_PATCH, JSON),
+    gives=ONE_TRANSFER,
+    answers={200: "Changed.", 204: "Changed, and not shown, as `Prefer: return=minimal` asks."},
+    headers=WRITE_HEADERS,
+    takes_headers=("If-Match", *WRITE_TAKES),
+    problems=REVISE_PROBLEMS,
+)
+def patch_one(id: str) -> Response:
+    """Change the fields that are given, and no other (RFC 7396)."""
+    given = load_body(TransferRevisionSchema, (MERGE_PATCH, JSON), partial=True)
+    return written(ledger().replace_transfer(_target(id), given, write_request(given, TRANSFER_SHOWN)))
+
+
+@bp.delete("/<ulid:id>")
+@contract(
+    answers={204: "Void, now or already."},
+    headers=("Cashman-Head", "ETag", "Idempotency-Replayed"),
+    takes_headers=("If-Match", "Idempotency-Key"),
+    problems=REVISE_PROBLEMS,
+)
+def delete_one(id: str) -> Response:
+    """Void both legs: they leave lists and totals, and their history stays."""
+    return written(ledger().void(_target(id), write_request(None, TRANSFER_SHOWN, always_minimal=True)))
+
+
+@bp.post("/<ulid:id>/restore")
+@contract(
+    gives=ONE_TRANSFER,
+    answers={200: "Restored, or never void.", 204: "The same, and not shown, as `Prefer: return=minimal` asks."},
+    headers=WRITE_HEADERS,
+    takes_headers=("If-Match", *WRITE_TAKES),
+    problems=REVISE_PROBLEMS,
+)
+def restore_one(id: str) -> Response:
+    """Bring a void one back, as a new revision."""
+    return written(ledger().restore(_target(id), write_request(None, TRANSFER_SHOWN)))
+
+
+@bp.post("/<ulid:id>/redact")
+@contract(
+    answers={204: "Erased."},
+    headers=("Cashman-Head", "ETag", "Idempotency-Replayed"),
+    takes_headers=("If-Match", "Idempotency-Key"),
+    problems=REVISE_PROBLEMS,
+)
+def redact_one(id: str) -> Response:
+    """Erase the words of one for ever, in every revision of both legs; the figures and the chain stay."""
+    return written(ledger().redact(_target(id), write_request(None, TRANSFER_SHOWN, always_minimal=True)))
+
+
+@bp.get("/<ulid:id>/history")
+@contract(
+    gives={JSON: {"schema": HISTORY}},
+    answers={200: "Every revision of the leg that goes out, oldest first; of a void one too."},
+    problems=(NotFound,),
+)
+def get_history(id: str) -> Response:
+    """Show what happened to one: when, by whom, and what changed."""
+    return history_response(*ledger().history(id, TransactionType.TRANSFER))
