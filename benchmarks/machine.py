@@ -73,6 +73,22 @@ def cpu_seconds(pids: list[int]) -> float:
     return total / TICKS
 
 
+class Neighbours:
+    """What programs other than some processes and this one have taken of the cores since it was made."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._pids = pids
+        self._began, self._before = time.monotonic(), self._others()
+
+    def share(self) -> float:
+        """The share of all cores, from 0 to 1."""
+        taken = self._others() - self._before
+        return max(0.0, taken / (time.monotonic() - self._began) / cores())
+
+    def _others(self) -> float:
+        return busy_seconds() - cpu_seconds(self._pids) - time.process_time()
+
+
 def memory_megabytes(pid: int) -> dict[str, float]:
     """What a process holds in memory, in MB: `VmRSS` all of it, `RssAnon` without mapped files, `VmHWM` the peak."""
     lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())

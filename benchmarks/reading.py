@@ -2,32 +2,29 @@
 
 import contextlib
 import json
-import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from statistics import median
 from typing import Any
-from urllib.parse import quote
 
-from cashman.model.filter import Filter
 from cashman.model.transaction_type import TransactionType
 
 from benchmarks import household, machine, servers
 from benchmarks.at_a_million import post_batch
-from benchmarks.household import FIRST_DAY, LAST_DAY, PLANTED_MONTH
 from benchmarks.load import Client, Sample
 from benchmarks.options import Options
-from benchmarks.report import table
+from benchmarks.questions import PART_MONTHS, REPORTS, UNBOUNDED_FILTERS, filters, pages, part_months
+from benchmarks.report import ROW_HEADINGS, Row, figure, p99, table
 from benchmarks.servers import Server, Unusable
-from benchmarks.writes_and_reads import EXPENSE, PAGE, TOY_BROKEN_MAX, check_rows, measure
+from benchmarks.writes_and_reads import EXPENSE, PAGE, ROWS, TOY_BROKEN_MAX, check_rows, measure
 
 TITLE = "Reading: pages, filters, search and reports"
-ROWS = 100
 ASKED = 60
 """How often each report is asked for in a round, in each of WAYS."""
 MEMORY_MB_MAX = 150
+POST_BOUNDS = {False: (0.61, 0.81), True: (0.35, 0.46)}
+"""Three quarters of what a POST was of the toy's before totals and stems were kept, and all of it; by PostgreSQL."""
 FULL_EXPENSE = json.dumps(
     {
         "description": "a pizza among friends",
@@ -46,172 +43,6 @@ WAYS = (DIFFERENT, AFTER_WRITE, AGAIN)
 """The service may keep an answer as long as the head and the query stay: then only DIFFERENT and AFTER_WRITE work."""
 
 
-# What is asked for. Each takes a number, and number 0 is the one that is asked for again and again.
-
-
-def _earlier_month(number: int) -> date:
-    """The first day, or the first of so many months before it: no transaction lies between."""
-    months = FIRST_DAY.year * 12 - number
-    return date(months // 12, months % 12 + 1, 1)
-
-
-def _later_day(number: int) -> date:
-    return LAST_DAY + timedelta(number)
-
-
-REPORTS: Mapping[str, Callable[[int], str]] = {
-    "summary by month, five years": lambda n: f"/reports/summary?by=month&from={_earlier_month(n)}&to={LAST_DAY}",
-    "summary by category, five years": lambda n: f"/reports/summary?by=category&from={_earlier_month(n)}&to={LAST_DAY}",
-    "cash flow, five years": lambda n: f"/reports/cashflow?from={_earlier_month(n)}&to={LAST_DAY}",
-    "balances, as of a day amid": lambda n: f"/balances?as_of={date(2023, 1, 17) + timedelta(n)}",
-    "balances, as of the end": lambda n: f"/balances?as_of={_later_day(n)}",
-    "summary by payee, the planted month": lambda n: (
-        f"/reports/summary?by=payee&from={PLANTED_MONTH}&to={_later_day(n)}"
-    ),
-    "summary by tag, the planted month": lambda n: f"/reports/summary?by=tag&from={PLANTED_MONTH}&to={_later_day(n)}",
-}
-"""For every number the rows are the same, balances amid apart. The planted month is alike in all ledgers."""
-
-PART_MONTHS = "summary by category, five years and two parts of months"
-
-
-def _part_months(number: int) -> str:
-    first = _earlier_month(0) + timedelta(10 + number % 10)
-    last = date(2025, 11, 5) + timedelta(number // 10 % 20)
-    return f"/reports/summary?by=category&from={first}&to={last}"
-
-
-def _category_and_month(number: int) -> str:
-    category = household.CATEGORIES[(number * 7 + 3) % len(household.CATEGORIES)]
-    months = FIRST_DAY.year * 12 + (number * 11 + 29) % 59
-    first = date(months // 12, months % 12 + 1, 1)
-    last = date((months + 1) // 12, (months + 1) % 12 + 1, 1) - timedelta(1)
-    return f"{PAGE}&category={quote(category)}&from={first}&to={last}"
-
-
-def _amounts(width: int) -> Callable[[int], str]:
-    """Ranges so many units wide, of amounts that lie evenly between 0.01 and 999.99."""
-
-    def path(number: int) -> str:
-        low = number * 37 % (1_000 - width)
-        return f"{PAGE}&min_amount={low}.{number % 90 + 10}&max_amount={low + width}.{number % 90 + 9:02}"
-
-    return path
-
-
-def filters(count: int) -> Mapping[str, Callable[[int], str]]:
-    """The filters, for a ledger of so many; all but UNBOUNDED_FILTERS have a bound."""
-    rare, words = household.rare_words(count), household.VOCABULARY
-    return {
-        "category and month": _category_and_month,
-        f"q with {household.RARE_HITS} hits": lambda n: f"/transactions?limit=100&q={rare[n % len(rare)]}",
-        "amounts 1 wide (0.1 %)": _amounts(1),
-        "amounts 10 wide (1 %)": _amounts(10),
-        "amounts 100 wide (10 %)": _amounts(100),
-        "q with a frequent word": lambda n: f"/transactions?limit=100&q={words[n % 20]}",
-    }
-
-
-UNBOUNDED_FILTERS = frozenset({"q with a frequent word"})
-
-
-def cursors(server: Server, sort: str, type_: TransactionType | None) -> list[str]:
-    """Cursors of the list by `-date`, one for each of the rows that the first pages by `sort` show.
-
-    A cursor holds the key of the row before its page, so page 10,000 need not be reached by way of 9,999 others.
-    """
-    path = f"{_list_of(type_)}?limit=1000&sort={sort}"
-    keys: list[tuple[date, str]] = []
-    while path and len(keys) < 3_000:
-        status, headers, body = server.request("GET", path)
-        if status != 200:
-            raise Unusable(f"{server.name}: {path} answered {status}")
-        keys += [(date.fromisoformat(row["date"]), row["id"]) for row in json.loads(body)]
-        path = headers.get("Link", "").partition("<")[2].partition(">")[0]
-    query = Filter(type=type_)
-    return [query.cursor(key) for key in keys]
-
-
-def _list_of(type_: TransactionType | None) -> str:
-    return "/transactions" if type_ is None else f"/{type_.value.lower()}s"
-
-
-def pages(server: Server, sort: str, type_: TransactionType | None = None) -> list[str]:
-    """Pages that all have ROWS rows: the newest with `-date`, the last ones with `date`, the very last one first."""
-    found = cursors(server, sort, type_)
-    # The first of the oldest is the row that just one full page follows.
-    found = found[ROWS:] if sort == "date" else found[:-ROWS]
-    paths = [f"{_list_of(type_)}?limit={ROWS}&cursor={cursor}" for cursor in found]
-    for path in (paths[0], paths[-1]):
-        rows = len(json.loads(server.request("GET", path)[2]))
-        if rows != ROWS:
-            raise Unusable(f"{server.name}: {path} shows {rows} rows, not {ROWS}")
-    rest = paths[1:]
-    random.Random(1).shuffle(rest)
-    return [paths[0], *rest]
-
-
-# What comes out.
-
-
-@dataclass
-class Row:
-    """One line of the table: a figure of each round, beside what it is measured against."""
-
-    what: str
-    subject: Sequence[float]
-    beside: Sequence[float]
-    unit: str
-    bound: float | None = None
-    aim: float | None = None
-    at_most: bool = True
-    """Whether less is better, as with milliseconds."""
-    others: Sequence[float] = ()
-
-    @property
-    def ratio(self) -> float:
-        return median(self.subject) / median(self.beside)
-
-    @property
-    def ratios(self) -> list[float]:
-        return [one / other for one, other in zip(self.subject, self.beside, strict=True)]
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether the bound is kept; None where there is none."""
-        if self.bound is None:
-            return None
-        return self.ratio <= self.bound if self.at_most else self.ratio >= self.bound
-
-    def cells(self) -> tuple[str, ...]:
-        """The row of the table."""
-        sign = "≤" if self.at_most else "≥"
-        return (
-            self.what,
-            f"{figure(self.subject)} {self.unit}",
-            f"{figure(self.beside)} {self.unit}",
-            f"**{self.ratio:.2f}** ({min(self.ratios):.2f} to {max(self.ratios):.2f})",
-            "" if self.bound is None else f"{sign} {self.bound:g}",
-            "" if self.aim is None else f"{self.aim:.1f}",
-            {True: "yes", False: "**no**", None: ""}[self.holds],
-            f"{median(self.others):.0%} (at most {max(self.others):.0%})" if self.others else "",
-        )
-
-
-HEADINGS = ("what", "measured", "beside", "ratio (of rounds)", "must", "aim", "holds", "others' CPU")
-
-
-def figure(values: Sequence[float]) -> str:
-    """The median and how far the rounds lie apart, with as many digits as say something."""
-    digits = 0 if median(values) >= 100 else 2
-    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
-def p99(values: Sequence[float]) -> float:
-    """The value that one in a hundred passes."""
-    return sorted(values)[min(len(values) - 1, len(values) * 99 // 100)]
-
-
 @dataclass
 class Reading:
     """All that was measured, and its tables."""
@@ -227,7 +58,7 @@ class Reading:
         """All of it as Markdown."""
         parts = [
             [f"- {line}" for line in self.conditions],
-            table([HEADINGS, *(row.cells() for row in self.rows)]),
+            table([ROW_HEADINGS, *(row.cells() for row in self.rows)]),
             [f"- {line}" for line in self.checks],
             ["Each load (medians of the rounds):"],
             table([("load", "on", "req/s", "p99 ms", "server CPU µs a request", "others' CPU"), *self.samples]),
@@ -290,6 +121,15 @@ class Waits:
     """What one client alone waited, in ms, by what was asked, how, and of whom: a list a round."""
 
     of: dict[tuple[str, str, str], list[list[float]]] = field(default_factory=lambda: defaultdict(list))
+    others: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """The share of the cores that other programs took meanwhile, by what was asked, one a round."""
+
+    @contextlib.contextmanager
+    def watched(self, what: str, *watched: Server) -> Iterator[None]:
+        """Note what others take while one client asks these servers."""
+        neighbours = machine.Neighbours([pid for server in watched for pid in machine.children(server.pid)])
+        yield
+        self.others[what].append(neighbours.share())
 
     def row(
         self,
@@ -301,7 +141,8 @@ class Waits:
         of: Callable[[Sequence[float]], float] = median,
     ) -> Row:
         """The median, or the p99, of each round against the other's."""
-        return Row(what, [of(some) for some in self.of[one]], [of(some) for some in self.of[other]], "ms", bound, aim)
+        waited = [of(some) for some in self.of[one]], [of(some) for some in self.of[other]]
+        return Row(what, *waited, "ms", bound, aim, others=self.others[one[0]])
 
     def shown(self, *key: str) -> str:
         """The median and the p99 of a series, the median of the rounds."""
@@ -415,7 +256,10 @@ def _wait_for_filters(
     plain = paths[PLAIN, large.name]
     asked = {PLAIN: lambda n: plain[n % len(plain)], **filters(options.transactions)}
     series: dict[str, list[float]] = defaultdict(list)
-    with Client(large) as client:
+    with contextlib.ExitStack() as stack:
+        for name in asked:
+            stack.enter_context(waits.watched(name, large))
+        client = stack.enter_context(Client(large))
         for number in range(ASKED * 5):
             for name, path in asked.items():
                 series[name].append(client.get(path(number)))
@@ -425,10 +269,10 @@ def _wait_for_filters(
 
 def _wait_for_reports(waits: Waits, small: Server, large: Server) -> None:
     """One client asks both ledgers in turn: after a write, again, and for another that was never asked before."""
-    for name, path in {**REPORTS, PART_MONTHS: _part_months}.items():
+    for name, path in {**REPORTS, PART_MONTHS: part_months}.items():
         series: dict[tuple[str, str], list[float]] = defaultdict(list)
         asked_before = len(waits.of[name, AGAIN, small.name]) * ASKED
-        with Client(small) as first, Client(large) as second:
+        with waits.watched(name, small, large), Client(small) as first, Client(large) as second:
             for number in range(ASKED):
                 for client in (first, second) if number % 2 else (second, first):
                     client.post("/expenses", EARLIER_EXPENSE)
@@ -493,7 +337,7 @@ def _rows(loads: Loads, waits: Waits, options: Options) -> list[Row]:
         (POST_FULL, YOUNG_LEDGER),
         (POST_FULL, LARGE_LEDGER),
     ):
-        bound, aim = (0.61, 0.81) if what == POST else (None, None)
+        bound, aim = POST_BOUNDS[options.database_url is not None] if what == POST else (None, None)
         rows.append(loads.row(f"{what}: {server} beside the toy", (what, server), toy, bound, aim))
     return rows
 

@@ -70,6 +70,64 @@ class Report:
         return "\n".join([f"## {self.title}", "", *listed, ""])
 
 
+@dataclass
+class Row:
+    """One line of the table: a figure of each round, beside what it is measured against."""
+
+    what: str
+    subject: Sequence[float]
+    beside: Sequence[float]
+    unit: str
+    bound: float | None = None
+    aim: float | None = None
+    at_most: bool = True
+    """Whether less is better, as with milliseconds."""
+    others: Sequence[float] = ()
+
+    @property
+    def ratio(self) -> float:
+        return median(self.subject) / median(self.beside)
+
+    @property
+    def ratios(self) -> list[float]:
+        return [one / other for one, other in zip(self.subject, self.beside, strict=True)]
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the bound is kept; None where there is none."""
+        if self.bound is None:
+            return None
+        return self.ratio <= self.bound if self.at_most else self.ratio >= self.bound
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of the table."""
+        sign = "≤" if self.at_most else "≥"
+        return (
+            self.what,
+            f"{figure(self.subject)} {self.unit}",
+            f"{figure(self.beside)} {self.unit}",
+            f"**{self.ratio:.2f}** ({min(self.ratios):.2f} to {max(self.ratios):.2f})",
+            "" if self.bound is None else f"{sign} {self.bound:g}",
+            "" if self.aim is None else f"{self.aim:.1f}",
+            {True: "yes", False: "**no**", None: ""}[self.holds],
+            f"{median(self.others):.0%} (at most {max(self.others):.0%})" if self.others else "",
+        )
+
+
+ROW_HEADINGS = ("what", "measured", "beside", "ratio (of rounds)", "must", "aim", "holds", "others' CPU")
+
+
+def figure(values: Sequence[float]) -> str:
+    """The median and how far the rounds lie apart, with as many digits as say something."""
+    digits = 0 if median(values) >= 100 else 2
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def p99(values: Sequence[float]) -> float:
+    """The value that one in a hundred passes."""
+    return sorted(values)[min(len(values) - 1, len(values) * 99 // 100)]
+
+
 def _median(samples: Sequence[Sample]) -> float:
     return median(sample.per_second for sample in samples)
 

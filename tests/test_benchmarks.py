@@ -13,11 +13,11 @@ import pytest
 from conftest import missing
 from sqlalchemy import make_url
 
-from benchmarks import at_a_million, household, load, machine, reading, servers, writes_and_reads
+from benchmarks import at_a_million, household, load, machine, questions, reading, servers, writes_and_reads
 from benchmarks.__main__ import main
 from benchmarks.load import Sample
 from benchmarks.options import Options
-from benchmarks.report import Comparison, Report
+from benchmarks.report import Comparison, Report, Row, p99
 from benchmarks.servers import Server, Unusable
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -192,13 +192,13 @@ def test_a_filled_file_is_kept_and_what_is_measured_is_a_copy(monkeypatch, tmp_p
     [(True, 2.0, True), (True, 2.1, False), (False, 2.0, True), (False, 1.9, False)],
 )
 def test_a_bound_holds_up_to_itself(at_most, measured, holds):
-    row = reading.Row("what", [measured], [1.0], "ms", 2.0, at_most=at_most)
+    row = Row("what", [measured], [1.0], "ms", 2.0, at_most=at_most)
     assert row.holds is holds
     assert row.cells()[6] == ("yes" if holds else "**no**")
 
 
 def test_a_row_without_a_bound_is_shown_and_not_judged():
-    row = reading.Row("what", [300.0, 100.0], [100.0, 100.0], "req/s", others=[0.02, 0.3, 0.01])
+    row = Row("what", [300.0, 100.0], [100.0, 100.0], "req/s", others=[0.02, 0.3, 0.01])
     assert row.cells() == (
         "what",
         "200 (100 to 300) req/s",
@@ -212,24 +212,24 @@ def test_a_row_without_a_bound_is_shown_and_not_judged():
 
 
 def test_the_p99_is_the_value_that_one_in_a_hundred_passes():
-    assert reading.p99([float(number) for number in range(200, 0, -1)]) == 199.0
-    assert reading.p99([3.0]) == 3.0
+    assert p99([float(number) for number in range(200, 0, -1)]) == 199.0
+    assert p99([3.0]) == 3.0
 
 
 def test_a_report_that_differs_starts_where_no_transaction_is_yet():
-    starts = [reading._earlier_month(number) for number in range(14)]
+    starts = [questions._earlier_month(number) for number in range(14)]
     assert starts[0] == household.FIRST_DAY
     assert (starts[1], starts[12], starts[13]) == (date(2020, 12, 1), date(2020, 1, 1), date(2019, 12, 1))
 
 
-@pytest.mark.parametrize("name", [*reading.REPORTS, *reading.filters(1_000_000)])
+@pytest.mark.parametrize("name", [*questions.REPORTS, *questions.filters(1_000_000)])
 def test_a_different_query_each_time_is_different_each_time(name):
-    path = {**reading.REPORTS, **reading.filters(1_000_000)}[name]
+    path = {**questions.REPORTS, **questions.filters(1_000_000)}[name]
     assert len({path(number) for number in range(180)}) in (180, 20 if "frequent" in name else 180)
 
 
 def test_amounts_are_sought_in_ranges_of_whole_cents():
-    path = reading.filters(1_000_000)["amounts 10 wide (1 %)"]
+    path = questions.filters(1_000_000)["amounts 10 wide (1 %)"]
     assert path(0) == "/expenses?limit=100&min_amount=0.10&max_amount=10.09"
     assert path(1) == "/expenses?limit=100&min_amount=37.11&max_amount=47.10"
 
@@ -301,3 +301,13 @@ def test_many_paths_are_asked_for_in_turn():
 def test_the_memory_of_a_process_is_its_own_and_that_of_mapped_files():
     held = machine.memory_megabytes(os.getpid())
     assert 0 < held["RssAnon"] < held["VmRSS"] <= held["VmHWM"]
+
+
+def test_what_the_servers_take_is_not_counted_as_their_neighbours(monkeypatch):
+    busy = iter([10.0, 11.0])
+    monkeypatch.setattr(machine, "busy_seconds", lambda: next(busy))
+    taken = iter([2.0, 2.5])
+    monkeypatch.setattr(machine, "cpu_seconds", lambda pids: next(taken))
+    neighbours = machine.Neighbours([1])
+    neighbours._began -= 100.0
+    assert 0.0 < neighbours.share() <= 0.5 / 100 / machine.cores()
