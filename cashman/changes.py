@@ -58,7 +58,7 @@ class Change(ABC):
                     raise KeyReused()
                 if answer.body is None and answer.status != 204:
                     raise AnswerErased()
-                return Receipt((), batch.chain.head, answer, replayed=True)
+                return Receipt((), batch.chain.head, answer=answer, replayed=True)
         receipt = self.decide(batch)
         if request.render is None:
             return receipt

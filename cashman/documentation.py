@@ -13,8 +13,10 @@ from marshmallow import Schema, fields
 
 from cashman import __version__, errors
 from cashman.limits import BATCH_TRANSACTIONS_MAX
-from cashman.model.fields import ULID_PATTERN
-from cashman.model.transaction import NewTransactionFields, RevisionSchema, TransactionFields
+from cashman.model.account import AccountSchema
+from cashman.model.fields import ULID_PATTERN, Amount
+from cashman.model.transaction import BookedFields, TransactionFields
+from cashman.model.transfer import TransferFields
 from cashman.wire import JSON, NDJSON, Contract, contract, encode_json
 
 bp = Blueprint("documentation", __name__)
@@ -55,11 +57,10 @@ def _own_properties(_converter: OpenAPIConverter, field: fields.Field[Any], **_:
 def _component_name(schema: Any) -> str:
     schema_class = schema if isinstance(schema, type) else type(schema)
     name: str = schema_class.__name__.removesuffix("Schema")
-    if issubclass(schema_class, NewTransactionFields):
-        return f"New{name}"
-    if issubclass(schema_class, RevisionSchema):
-        return "TransactionPatch" if isinstance(schema, Schema) and schema.partial else "TransactionReplacement"
-    return name
+    if name.endswith("Revision"):
+        of = name.removesuffix("Revision") or "Transaction"
+        return f"{of}Patch" if isinstance(schema, Schema) and schema.partial else f"{of}Replacement"
+    return f"New{name}" if issubclass(schema_class, (BookedFields, AccountSchema)) else name
 
 
 def make_document(app: Flask) -> dict[str, Any]:
@@ -77,7 +78,13 @@ def make_document(app: Flask) -> dict[str, Any]:
     converter = plugin.converter
     assert converter is not None  # the plugin makes it when it meets its document
     converter.add_attribute_function(_own_properties)
-    spec.components.schema("Transaction", _transaction(converter))
+    transaction = _shown(converter, TransactionFields)
+    balance = {"type": "number", "description": "The account's balance after it, in currency units."}
+    balanced = {**transaction["properties"], "balance": balance}
+    spec.components.schema("Transaction", transaction)
+    spec.components.schema("BalancedTransaction", {**transaction, "required": list(balanced), "properties": balanced})
+    spec.components.schema("Transfer", _shown(converter, TransferFields))
+    spec.components.schema("Account", _shown(converter, AccountSchema))
     spec.components.schema("Problem", _PROBLEM)
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         terms = getattr(app.view_functions[rule.endpoint], "contract", None)
@@ -92,11 +99,20 @@ def make_document(app: Flask) -> dict[str, Any]:
     return spec.to_dict()
 
 
-def _transaction(converter: OpenAPIConverter) -> dict[str, Any]:
-    """A transaction as it is shown: every field is there, and the amount is a number."""
-    shown: dict[str, Any] = converter.schema2jsonschema(TransactionFields())
+_AMOUNT: Final = {"type": "number", "description": "In currency units; negative for an expense."}
+
+
+def _shown(converter: OpenAPIConverter, schema_class: type[Schema]) -> dict[str, Any]:
+    """A resource as it is shown: every field is there, and an amount is a number."""
+    schema = schema_class()
+    shown: dict[str, Any] = converter.schema2jsonschema(schema)
+    for field in schema.fields.values():
+        name = field.data_key or field.name or ""
+        if field.load_only:
+            del shown["properties"][name]
+        elif isinstance(field, Amount):
+            shown["properties"][name] = _AMOUNT
     shown["required"] = list(shown["properties"])
-    shown["properties"]["amount"] = {"type": "number", "description": "In currency units; negative for an expense."}
     return shown
 
 
@@ -207,6 +223,6 @@ def get_index() -> Response:
             "openapi_json",
             "problems",
             "healthz",
-        )  # fmt: skip
+        )
     }
     return Response(encode_json({"service": "Cashman", "version": __version__, **links}), mimetype=JSON)

@@ -1,7 +1,7 @@
 """What is read: the state of transactions, pages of them, and their revisions from the journal."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -212,36 +212,28 @@ def transfers_page(ledger_id: int, filter_: Filter, connection: Connection, stan
     return Page(found.rows, found.next_cursor, found.head, found.chart, counterparts={row.group: row for row in others})
 
 
+_PLAIN: Final = ("type", "first_day", "last_day", "currency", "payee", "status", "group")
+"""What of a filter is a parameter as it is."""
+
+
 def _parameters(
     connection: Connection, ledger_id: int, filter_: Filter, chart: Chart, after: tuple[Any, ...] | None
 ) -> dict[str, Any] | None:
     """The values of the statement's parameters; None where nothing can be found."""
     values: dict[str, Any] = {"ledger_id": ledger_id, "now": utc_now(), "rows": filter_.limit + 1}
-    for name in ("type", "first_day", "last_day", "currency", "payee", "status", "group"):
-        value = getattr(filter_, name)
-        if value is not None:
-            values[name] = value
+    values |= {name: getattr(filter_, name) for name in _PLAIN if getattr(filter_, name) is not None}
+    values |= {f"tag_{number}": tag for number, tag in enumerate(filter_.tags)}
+    values |= {f"after_{number}": value for number, value in enumerate(after or ())}
     if filter_.account is not None:
-        if filter_.account not in chart.account_ids:
-            raise chart.unknown_account(filter_.account)
-        values["account_id"] = chart.account_ids[filter_.account]
+        values["account_id"] = chart.account(filter_.account)["id"]
     if filter_.category is not None:
-        values["category_ids"] = sorted(chart.categories_below(filter_.category))
-        if not values["category_ids"]:
-            return None
-        for number, id_ in enumerate(values["category_ids"][:_WALKS_MAX]):
-            values[f"category_{number}"] = id_
-    for number, tag in enumerate(filter_.tags):
-        values[f"tag_{number}"] = tag
+        ids = values["category_ids"] = sorted(chart.categories_below(filter_.category))
+        values |= {f"category_{number}": id_ for number, id_ in enumerate(ids[:_WALKS_MAX])}
     if filter_.stems is not None:
-        if not filter_.stems:
-            return None
         values |= search.parameters(connection.dialect.name, ledger_id, filter_.stems)
     if filter_.min_amount is not None or filter_.max_amount is not None:
         _add_amounts(connection, ledger_id, filter_, values)
-    for number, value in enumerate(after or ()):
-        values[f"after_{number}"] = value
-    return values
+    return None if values.get("category_ids") == [] or filter_.stems == () else values
 
 
 def _add_amounts(connection: Connection, ledger_id: int, filter_: Filter, values: dict[str, Any]) -> None:
@@ -348,23 +340,20 @@ def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
         conditions.append(Transaction.status == "posted")
     else:
         conditions += [Transaction.status != "void", stands]
-    for name in ("type", "currency", "payee", "group"):
-        if name in shape.given:
-            column = table(Transaction).c[name]
-            conditions.append(column == bindparam(name, type_=column.type))
-    if "first_day" in shape.given:
-        conditions.append(Transaction.date >= bindparam("first_day"))
-    if "last_day" in shape.given:
-        conditions.append(Transaction.date <= bindparam("last_day"))
-    if "transfers" in shape.given:
-        conditions.append(Transaction.id == Transaction.group)
-    if "account_id" in shape.given:
-        conditions.append(_of_account(shape))
-    if "stems" in shape.given:
-        conditions.append(search.holds_all_stems(shape.engine))
-    if "amounts" in shape.given:
-        conditions.append(or_(literal_column("false"), *map(_magnitude_between, range(shape.currencies))))
-    return conditions
+    own = table(Transaction).c
+    by_name: dict[str, Callable[[], Any]] = {
+        "type": lambda: own.type == bindparam("type", type_=own.type.type),
+        "currency": lambda: own.currency == bindparam("currency"),
+        "payee": lambda: own.payee == bindparam("payee"),
+        "group": lambda: own.group == bindparam("group"),
+        "first_day": lambda: own.date >= bindparam("first_day"),
+        "last_day": lambda: own.date <= bindparam("last_day"),
+        "transfers": lambda: own.id == own.group,
+        "account_id": lambda: _of_account(shape),
+        "stems": lambda: search.holds_all_stems(shape.engine),
+        "amounts": lambda: or_(literal_column("1 = 0"), *map(_magnitude_between, range(shape.currencies))),
+    }
+    return conditions + [condition() for name, condition in by_name.items() if name in shape.given]
 
 
 def _of_account(shape: _Shape) -> ColumnElement[bool]:
