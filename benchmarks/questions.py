@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from urllib.parse import quote
 
+from cashman import db
+from cashman.ledger import Books
 from cashman.model.filter import Filter
 from cashman.model.transaction_type import TransactionType
 
@@ -28,7 +30,9 @@ def _later_day(number: int) -> date:
 REPORTS: Mapping[str, Callable[[int], str]] = {
     "summary by month, five years": lambda n: f"/reports/summary?by=month&from={_earlier_month(n)}&to={LAST_DAY}",
     "summary by category, five years": lambda n: f"/reports/summary?by=category&from={_earlier_month(n)}&to={LAST_DAY}",
-    "cash flow, five years": lambda n: f"/reports/cashflow?from={_earlier_month(n)}&to={LAST_DAY}",
+    "cash flow, five years": lambda n: (
+        f"/reports/cashflow?from={FIRST_DAY + timedelta(n % 28)}&to={LAST_DAY - timedelta(n // 28 % 31)}"
+    ),
     "balances, as of a day amid": lambda n: f"/balances?as_of={date(2023, 1, 17) + timedelta(n)}",
     "balances, as of the end": lambda n: f"/balances?as_of={_later_day(n)}",
     "summary by payee, the planted month": lambda n: (
@@ -36,7 +40,7 @@ REPORTS: Mapping[str, Callable[[int], str]] = {
     ),
     "summary by tag, the planted month": lambda n: f"/reports/summary?by=tag&from={PLANTED_MONTH}&to={_later_day(n)}",
 }
-"""For every number the rows are the same, balances amid apart. The planted month is alike in all ledgers."""
+"""For every number there are as many rows, and the planted month is alike in all ledgers."""
 
 PART_MONTHS = "summary by category, five years and two parts of months"
 """Has no bound: what a part of a month costs grows with what is booked in it."""
@@ -84,7 +88,15 @@ UNBOUNDED_FILTERS = frozenset({"q with a frequent word"})
 """What costs as much as it finds, before the page is cut."""
 
 
-def cursors(server: Server, sort: str, type_: TransactionType | None) -> list[str]:
+def cursor_secret(url: str) -> bytes:
+    """What the cursors of a ledger are sealed with."""
+    books = Books(db.connect(url))
+    chart, _head = books.own_ledger().chart()
+    books.database.close()
+    return chart.cursor_secret
+
+
+def cursors(server: Server, secret: bytes, sort: str, type_: TransactionType | None) -> list[str]:
     """Cursors of the list by `-date`, one for each of the rows that the first pages by `sort` show.
 
     A cursor holds the key of the row before its page, so page 10,000 need not be reached by way of 9,999 others.
@@ -98,16 +110,16 @@ def cursors(server: Server, sort: str, type_: TransactionType | None) -> list[st
         keys += [(date.fromisoformat(row["date"]), row["id"]) for row in json.loads(body)]
         path = headers.get("Link", "").partition("<")[2].partition(">")[0]
     query = Filter(type=type_)
-    return [query.cursor(key) for key in keys]
+    return [query.cursor_after(key, secret) for key in keys]
 
 
 def _list_of(type_: TransactionType | None) -> str:
     return "/transactions" if type_ is None else f"/{type_.value.lower()}s"
 
 
-def pages(server: Server, sort: str, type_: TransactionType | None = None) -> list[str]:
+def pages(server: Server, secret: bytes, sort: str, type_: TransactionType | None = None) -> list[str]:
     """Pages that all have ROWS rows: the newest with `-date`, the last ones with `date`, the very last one first."""
-    found = cursors(server, sort, type_)
+    found = cursors(server, secret, sort, type_)
     # The first of the oldest is the row that just one full page follows.
     found = found[ROWS:] if sort == "date" else found[:-ROWS]
     paths = [f"{_list_of(type_)}?limit={ROWS}&cursor={cursor}" for cursor in found]

@@ -14,7 +14,7 @@ from benchmarks import household, machine, servers
 from benchmarks.at_a_million import post_batch
 from benchmarks.load import Client, Sample
 from benchmarks.options import Options
-from benchmarks.questions import PART_MONTHS, REPORTS, UNBOUNDED_FILTERS, filters, pages, part_months
+from benchmarks.questions import PART_MONTHS, REPORTS, UNBOUNDED_FILTERS, cursor_secret, filters, pages, part_months
 from benchmarks.report import ROW_HEADINGS, Row, figure, p99, table
 from benchmarks.servers import Server, Unusable
 from benchmarks.writes_and_reads import EXPENSE, PAGE, ROWS, TOY_BROKEN_MAX, check_rows, measure
@@ -166,7 +166,7 @@ def run(options: Options) -> Reading:
         small = stack.enter_context(servers.cashman(small_url, parser=options.parser, name=SMALL_LEDGER))
         large = stack.enter_context(servers.cashman(large_url, parser=options.parser, name=LARGE_LEDGER))
         toy = stack.enter_context(servers.toy())
-        paths = _paths(small, large)
+        paths = _paths((small, cursor_secret(small_url)), (large, cursor_secret(large_url)))
         _check(small, large, options)
         for _ in range(options.rounds):
             _load_pages(loads, toy, small, large, paths)
@@ -207,13 +207,13 @@ def _explanations(paths: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
     ]
 
 
-def _paths(small: Server, large: Server) -> dict[tuple[str, str], list[str]]:
+def _paths(small: tuple[Server, bytes], large: tuple[Server, bytes]) -> dict[tuple[str, str], list[str]]:
     expense = TransactionType.EXPENSE
     return {
-        (PLAIN, small.name): pages(small, "-date", expense),
-        (PLAIN, large.name): pages(large, "-date", expense),
-        (NEWEST, large.name): pages(large, "-date"),
-        (LAST, large.name): pages(large, "date"),
+        (PLAIN, SMALL_LEDGER): pages(*small, "-date", expense),
+        (PLAIN, LARGE_LEDGER): pages(*large, "-date", expense),
+        (NEWEST, LARGE_LEDGER): pages(*large, "-date"),
+        (LAST, LARGE_LEDGER): pages(*large, "date"),
     }
 
 

@@ -311,3 +311,22 @@ def test_what_the_servers_take_is_not_counted_as_their_neighbours(monkeypatch):
     neighbours = machine.Neighbours([1])
     neighbours._began -= 100.0
     assert 0.0 < neighbours.share() <= 0.5 / 100 / machine.cores()
+
+
+def test_reading_asks_every_server_for_everything(monkeypatch, tmp_path):
+    folder = Path(os.environ.get("CASHMAN_TEST_DISK", tmp_path))
+    if machine.file_system(folder) in ("tmpfs", "ramfs"):
+        pytest.skip("the temporary folder is in memory, and a benchmark needs a disk")
+
+    def measure(options, server, path, body=None, **how):
+        for one in [path] if isinstance(path, str) else path[:3]:
+            status = server.request("GET" if body is None else "POST", one, body)[0]
+            assert status == (200 if body is None else 204), f"{server.name}: {one}"
+        return Sample(1, 0, 1.0, 1.0, 1.0, 0.0)
+
+    monkeypatch.setattr(reading, "measure", measure)
+    monkeypatch.setattr(reading, "ASKED", 2)
+    text = reading.run(Options(rounds=1, folder=folder, transactions=4_000, quiet_seconds=0, tries=1)).text()
+    assert [name for name in (*questions.REPORTS, *questions.filters(4_000)) if name not in text] == []
+    assert "| page 40 beside page 1: the same again " in text
+    assert "4,000 transactions were recorded in batches of 10,000" in text
