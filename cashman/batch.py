@@ -25,7 +25,7 @@ from cashman.model.idempotency import KeyedAnswer
 from cashman.model.ledger import Category, JournalWords, LedgerRecord, Revision
 from cashman.model.money import AmountError
 from cashman.model.total import Turnover
-from cashman.model.transaction import COLUMNS, FIGURES, REDACTED, WORDS, Transaction
+from cashman.model.transaction import COLUMNS, REDACTED, WORDS, Transaction, write_figures
 from cashman.queries import State, Version, pending_until, states_by_group, states_by_id, versions
 
 SYSTEM: Final = "cashman"
@@ -323,7 +323,7 @@ class Batch:
             entity_id=id_,
             revision=state["version"],
             actor=actor,
-            figures={name: state[name] for name in FIGURES},
+            figures=write_figures(state),
             words={name: state[name] for name in WORDS} if with_words else None,
         )
         if before is None:

@@ -19,7 +19,7 @@ from sqlalchemy import Text as LongText
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 from ulid import ULID
 
-from cashman.db import Base, Instant, JsonText, key_text, table, utc_now
+from cashman.db import Base, Instant, JsonText, key_text, rfc3339, table, utc_now
 from cashman.limits import (
     ACCOUNT_CHARACTERS_MAX,
     DESCRIPTION_CHARACTERS_MAX,
@@ -214,6 +214,13 @@ REDACTED: Final[Mapping[str, Any]] = {"description": "[redacted]", "payee": None
 
 READ_ONLY: Final = ("group", "created_at", "version")
 """What only the ledger sets."""
+
+
+def write_figures(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a state as a journal entry holds them: instants as they are stored."""
+    expires_at = state["expires_at"]
+    figures = {name: state[name] for name in FIGURES}
+    return {**figures, "expires_at": None if expires_at is None else rfc3339(expires_at)}
 
 
 def read_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
