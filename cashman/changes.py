@@ -81,7 +81,8 @@ class Record(Change):
     def decide(self, batch: Batch) -> Receipt:
         if len(self.items) == 1:
             return self._book(batch, self.items[0])
-        states, errors = [], {}
+        states: list[State] = []
+        errors: dict[int, Any] = {}
         with batch.all_or_nothing():
             for place, item in enumerate(self.items):
                 try:

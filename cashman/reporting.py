@@ -487,7 +487,7 @@ def cashflow(
     last_month = last_day.isoformat()[:7] if last_day else max(months, default=None)
     if first_month is None or last_month is None:
         return Report([], head)
-    lines = []
+    lines: list[Line] = []
     for currency in sorted({*opening, *(code for _, code in flows)}):
         lines += _flow_lines(currency, opening.get(currency, 0), _months(first_month, last_month), flows)
     return Report(sorted(lines, key=lambda line: (line["month"], line["currency"])), head)

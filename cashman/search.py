@@ -46,11 +46,11 @@ _STEMS: Final = Table(  # of its own metadata: as a virtual table of SQLite it h
 )
 _FTS: Final = plain_table("stems", column("rowid", BigInteger), column("words", LongText))
 
-_insert_stems = {
+_insert_stems: Final[dict[str, Any]] = {
     "sqlite": text("INSERT INTO stems (rowid, words) VALUES (:number, :words)"),
     "postgresql": insert(_STEMS),
 }
-_delete_stems = {
+_delete_stems: Final[dict[str, Any]] = {
     "sqlite": text("DELETE FROM stems WHERE rowid = :number"),
     "postgresql": delete(_STEMS).where(
         _STEMS.c.ledger_id == bindparam("of_ledger"), _STEMS.c.sequence == bindparam("of_sequence")

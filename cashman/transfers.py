@@ -97,8 +97,8 @@ def get_one(id: str) -> Response:
     states, chart = ledger().get(id, TransactionType.TRANSFER)
     if states[0]["group"] != id:
         raise NotFound()
-    legs = ([state[name] for name in COLUMN_NAMES] for state in states)
-    return resource_response(show_transfer(*legs, chart), etag(states[0]["version"], chart))
+    legs = [[state[name] for name in COLUMN_NAMES] for state in states]
+    return resource_response(show_transfer(legs, chart), etag(states[0]["version"], chart))
 
 
 @bp.put("/<ulid:id>")

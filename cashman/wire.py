@@ -323,9 +323,9 @@ def show_state(state: State, chart: Chart) -> Any:
     return encode_row([state[name] for name in COLUMN_NAMES], chart)
 
 
-def show_transfer(source: Sequence[Any], sink: Sequence[Any], chart: Chart) -> dict[str, Any]:
-    """A transfer as it is encoded, from the rows of its legs."""
-    out, into = (msgspec.structs.asdict(encode_row(leg, chart)) for leg in (source, sink))
+def show_transfer(legs: Sequence[Sequence[Any]], chart: Chart) -> dict[str, Any]:
+    """A transfer as it is encoded, from the rows of its legs, what goes out first."""
+    out, into = (msgspec.structs.asdict(encode_row(leg, chart)) for leg in legs)
     own = {
         "from": out["account"],
         "to": into["account"],
@@ -386,7 +386,7 @@ MANY_SHOWN: Final = Shown(
 LINES_SHOWN: Final = Shown(document=MANY_SHOWN.document, id=ONE_SHOWN.id)
 TRANSFER_SHOWN: Final = Shown(
     document=lambda receipt: show_transfer(
-        *([state[name] for name in COLUMN_NAMES] for state in receipt.states), _chart(receipt)
+        [[state[name] for name in COLUMN_NAMES] for state in receipt.states], _chart(receipt)
     ),
     tag=ONE_SHOWN.tag,
     id=ONE_SHOWN.id,
@@ -491,7 +491,7 @@ def list_response(page: Page) -> Response:
     def body() -> bytes:
         chart = page.chart
         if page.counterparts is not None:
-            rows = [show_transfer(row, page.counterparts[row.group], chart) for row in page.rows]
+            rows = [show_transfer([row, page.counterparts[row.group]], chart) for row in page.rows]
             return encode_json(rows)
         shown = [encode_row(row, chart) for row in page.rows]
         if page.balances is None:

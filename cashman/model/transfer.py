@@ -32,8 +32,6 @@ class Transfer(Transaction):
 class TransferFields(TransactionFields):
     """Every field of a transfer on the wire, in its order: both legs at once."""
 
-    id = TransactionFields._declared_fields["id"]
-    status = TransactionFields._declared_fields["status"]
     description = Text(maximum=DESCRIPTION_CHARACTERS_MAX)
     from_ = Text(maximum=ACCOUNT_CHARACTERS_MAX, required=True, data_key="from", attribute="from")
     to = Text(maximum=ACCOUNT_CHARACTERS_MAX, required=True)
