@@ -85,6 +85,7 @@ def post_worker_init(worker):
     gc.set_threshold(20_000, 20, 20)
 
     gevent.spawn(_open_books, worker)
+    gevent.spawn(_expire, worker)
 
 
 def post_request(worker, request, environ, response):
@@ -104,3 +105,21 @@ def _open_books(worker):
         _stop_the_start(worker, error)
     except StoreUnavailable as error:
         worker.log.warning("The books are out of reach; requests get 503 until they are back: %s", error)
+
+
+def _expire(worker):
+    """Have it recorded that pending transactions have expired, also where nobody reads or writes."""
+    import gevent
+
+    from cashman.current import books
+    from cashman.errors import StoreUnavailable
+    from cashman.limits import EXPIRY_SECONDS
+
+    while True:
+        gevent.sleep(EXPIRY_SECONDS)
+        try:
+            books(worker.wsgi).expire()
+        except StoreUnavailable:
+            pass  # it is told in the log already, and tried again
+        except Exception:
+            worker.log.exception("what has expired cannot be recorded")

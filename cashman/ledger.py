@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select
 from ulid import ULID
 
 from cashman import journal, queries, reporting
@@ -27,7 +27,7 @@ from cashman.changes import (
 )
 from cashman.chart import AccountRow, Chart, Charts, Standing
 from cashman.chart_changes import CloseBooks, DeleteAccount, MoveCategories, OpenAccount, ReplaceAccount
-from cashman.db import Database, table, utc_now
+from cashman.db import Database, Instant, table, utc_now
 from cashman.errors import ConfigurationError, NotFound, Problem, StoreUnavailable
 from cashman.journal import Chain, Head
 from cashman.model.account import DEFAULTS, MAIN_ACCOUNT, MAIN_ACCOUNT_ID, Account
@@ -51,6 +51,9 @@ OWNERS_OWN: Final = Request(OWNER)
 """What stands behind a change that is not made over HTTP."""
 
 
+_due = select(JournalHead.ledger_id).where(JournalHead.next_expiry <= bindparam("now", type_=Instant()))
+
+
 class Books:
     """The ledgers of one database, and the writer that all of them share."""
 
@@ -71,6 +74,13 @@ class Books:
     def submit(self, change: Change) -> Receipt:
         """Commit a change; raises the Problem that it meets."""
         return self._writer.submit(change)
+
+    def expire(self) -> None:
+        """Record what has expired by now, in every ledger: for whoever looks at the journal, if nobody else does."""
+        now = utc_now()
+        due = self.database.read(lambda connection: connection.execute(_due, {"now": now}).scalars().all())
+        for ledger_id in due:
+            self.submit(Expire(ledger_id, OWNERS_OWN))
 
     def _commit(self, changes: Sequence[Change]) -> Sequence[Receipt | Exception]:
         """One transaction for all of them; where that fails for a reason unforeseen, one for each."""
@@ -185,12 +195,6 @@ class Ledger:
     def redact(self, target: Target, request: Request = OWNERS_OWN) -> Receipt:
         """Erase the words of a transaction for ever, in every revision."""
         return self.books.submit(Redact(self.id, request, target))
-
-    def expire(self) -> None:
-        """Record that pending transactions have expired, where one has."""
-        standing = self.books.database.read(lambda connection: self.books.charts.at(connection, self.id))
-        if standing.next_expiry is not None and standing.next_expiry <= utc_now():
-            self.books.submit(Expire(self.id, OWNERS_OWN))
 
     # What goes in: accounts, categories, days.
 

@@ -11,6 +11,7 @@ TAGS_MAX: Final = 20
 TAG_CHARACTERS_MAX: Final = 50
 LINES_MAX: Final = 100  # of one split receipt
 SEARCH_CHARACTERS_MAX: Final = 200
+EXPIRY_SECONDS: Final = 5  # how often a worker looks whether something has expired
 EXPIRES_IN_SECONDS_MAX: Final = 10 * 366 * 86_400
 
 ACCOUNTS_MAX: Final = 10_000  # of one ledger: a worker keeps their names in memory

@@ -96,13 +96,12 @@ class Derived:
         for dimension, cells in ((ACCOUNT, self.days), (CATEGORY, self.months)):
             for (period, *of), (minor_units, count) in cells.items():
                 for grain in GRAINS[dimension]:
-                    key = (dimension, grain, period[: PERIOD_CHARACTERS[grain]], *of)
-                    _add(expected, key, minor_units, count)
+                    _add(expected, (dimension, grain, period[: PERIOD_CHARACTERS[grain]], *of), minor_units, count)
         rows = connection.execute(
             select(table(Total)).where(Total.ledger_id == ledger_id).execution_options(yield_per=CHUNK_ROWS)
         )
-        for _, *of, minor_units, count in rows:
-            key: tuple[Any, ...] = tuple(of)
+        for _, *columns, minor_units, count in rows:
+            key = tuple(columns)
             wanted = expected.pop(key, [0, 0])
             require(
                 [minor_units, count] == wanted,
