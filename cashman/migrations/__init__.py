@@ -51,7 +51,7 @@ def drift(connection: Connection, metadata: MetaData) -> list[Any]:
 
 
 def _is_modelled(_: Any, name: str | None, kind: str, _reflected: bool, _compared_to: Any) -> bool:
-    """Whether a model describes it: the index of stems is a virtual table on SQLite, with tables of its own behind it."""
+    """Whether a model describes it: on SQLite the index of stems is a virtual table with others behind it."""
     return not (kind == "table" and name is not None and name.startswith("stems"))
 
 
