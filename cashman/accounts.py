@@ -41,7 +41,7 @@ from cashman.wire import (
 bp = Blueprint("accounts", __name__, url_prefix="/accounts")
 
 ONE_ACCOUNT = {JSON: {"schema": refers_to("Account")}}
-PUT_DEFAULTS = {"kind": None, "opening_balance": 0, "opening_date": None, "closed": False}
+PUT_DEFAULTS = {"kind": None, "opening_balance": Decimal(0), "opening_date": None, "closed": False}
 """What a field of an account is that PUT leaves out."""
 
 

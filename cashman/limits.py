@@ -11,6 +11,7 @@ TAGS_MAX: Final = 20
 TAG_CHARACTERS_MAX: Final = 50
 LINES_MAX: Final = 100  # of one split receipt
 SEARCH_CHARACTERS_MAX: Final = 200
+STEM_CHARACTERS_MAX: Final = 500  # at 4 bytes each: an entry of PostgreSQL's inverted index has at most 2,712 bytes
 EXPIRY_SECONDS: Final = 5  # how often a worker looks whether something has expired
 EXPIRES_IN_SECONDS_MAX: Final = 10 * 366 * 86_400
 

@@ -20,7 +20,7 @@ from cashman.limits import CASHFLOW_MONTHS_MAX
 from cashman.model.filter import Filter
 from cashman.model.money import to_decimal
 from cashman.model.report import SummaryQuery
-from cashman.model.total import ACCOUNT, CATEGORY, Total
+from cashman.model.total import ACCOUNT, CATEGORY, GRAINS, Total
 from cashman.model.transaction import Transaction
 from cashman.queries import Page, page
 from cashman.totals import Span, last_of_month, ragged_ends, spans
@@ -121,7 +121,7 @@ def balances(ledger_id: int, as_of: dt.date, connection: Connection, standing: S
     booked = {(id_, account["currency"]): 0 for id_, account in chart.accounts.items()}
     for id_, minor_units in _openings(chart, None, as_of):
         booked[(id_, chart.accounts[id_]["currency"])] += minor_units
-    over = spans(dt.date.min, as_of)
+    over = spans(dt.date.min, as_of, coarsest="month")
     for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("of_id", "currency")):
         of = keys["of_id"], keys["currency"]
         booked[of] = booked.get(of, 0) + minor_units
@@ -159,7 +159,9 @@ def account_page(ledger_id: int, filter_: Filter, connection: Connection, standi
     account_id = found.chart.account_ids[filter_.account or ""]
     account = found.chart.accounts[account_id]
     day = dt.date.fromisoformat(str(found.rows[0].date))
-    sums = _read_sums(connection, ledger_id, ACCOUNT, spans(dt.date.min, day), ("of_id",), of_ids=[account_id])
+    sums = _read_sums(
+        connection, ledger_id, ACCOUNT, spans(dt.date.min, day, coarsest="month"), ("of_id",), of_ids=[account_id]
+    )
     booked = sum(minor_units for _keys, minor_units, _count in sums)
     names = {"ledger_id": ledger_id, "account_id": account_id, "day": day, "id": found.rows[0].id}
     booked -= int(connection.execute(_later_that_day, names).scalar_one())
@@ -283,8 +285,9 @@ def _cells(
         yield from _row_cells(connection, ledger_id, chart, query, first, last)
         return
     dimension = CATEGORY if "category" in _needs(query) else ACCOUNT
-    coarsest = {None: "year", "year": "year", "month": "month", "quarter": "month"}.get(query.period, "day")
-    over = spans(first, last, "month" if dimension == CATEGORY else "day", coarsest)
+    grains = GRAINS[dimension]
+    coarsest = {"month": "month", "quarter": "month", "week": "day", "day": "day"}.get(query.period or "", grains[-1])
+    over = spans(first, last, grains[0], coarsest)
     columns = ["type", "currency"]
     if query.period is not None:
         columns.append("period")
@@ -462,7 +465,7 @@ def cashflow(
     if first_day is not None and first_day > dt.date.min:
         day_before = first_day - dt.timedelta(days=1)
         for keys, minor_units, _count in _read_sums(
-            connection, ledger_id, ACCOUNT, spans(dt.date.min, day_before), ("currency",)
+            connection, ledger_id, ACCOUNT, spans(dt.date.min, day_before, coarsest="month"), ("currency",)
         ):
             opening[keys["currency"]] = minor_units
         for id_, minor_units in _openings(chart, None, day_before):

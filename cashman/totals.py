@@ -18,29 +18,36 @@ Key = tuple[str, str, str, int, str, str]
 """dimension, grain, period, of_id, type, currency"""
 
 
-def keys_of(state: Mapping[str, Any]) -> Iterator[Key]:
-    """The totals that a posted transaction is in; a transfer has no category."""
-    day = state["date"].isoformat()
-    type_, currency = state["type"].value, state["currency"]
-    for dimension, grains in GRAINS.items():
-        if dimension == CATEGORY and state["type"] is TransactionType.TRANSFER:
-            continue
-        of_id = state["account_id"] if dimension == ACCOUNT else state["category_id"] or NO_CATEGORY
-        for grain in grains:
-            yield dimension, grain, day[: PERIOD_CHARACTERS[grain]], of_id, type_, currency
-
-
 def fold(revised: Iterable[tuple[Mapping[str, Any] | None, Mapping[str, Any]]]) -> dict[Key, list[int]]:
-    """What the totals change by, as [minor units, count], when states change as (before, after)."""
-    changes: dict[Key, list[int]] = {}
+    """What the totals change by, as [minor units, count], when states change as (before, after).
+
+    A transfer has no category.
+    """
+    finest: dict[Key, list[int]] = {}
     for pair in revised:
         for state, sign in zip(pair, (-1, +1), strict=True):
             if state is not None and state["status"] == "posted":
-                for key in keys_of(state):
-                    change = changes.setdefault(key, [0, 0])
-                    change[0] += sign * state["minor_units"]
-                    change[1] += sign
+                day, type_, currency = state["date"].isoformat(), state["type"], state["currency"]
+                minor_units = sign * state["minor_units"]
+                _add(finest, (ACCOUNT, "day", day, state["account_id"], type_.value, currency), minor_units, sign)
+                if type_ is not TransactionType.TRANSFER:
+                    category_id = state["category_id"] or NO_CATEGORY
+                    _add(finest, (CATEGORY, "month", day[:7], category_id, type_.value, currency), minor_units, sign)
+    changes: dict[Key, list[int]] = {}
+    for (dimension, _, period, *of), (minor_units, count) in finest.items():
+        for grain in GRAINS[dimension]:
+            key = (dimension, grain, period[: PERIOD_CHARACTERS[grain]], *of)
+            _add(changes, key, minor_units, count)  # type: ignore[arg-type]  # the rest of the key is as it was
     return {key: change for key, change in changes.items() if change != [0, 0]}
+
+
+def _add(cells: dict[Key, list[int]], key: Key, minor_units: int, count: int) -> None:
+    cell = cells.get(key)
+    if cell is None:
+        cells[key] = [minor_units, count]
+    else:
+        cell[0] += minor_units
+        cell[1] += count
 
 
 _KEY_COLUMNS: Final = [column.name for column in table(Total).primary_key]

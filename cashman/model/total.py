@@ -11,8 +11,11 @@ ACCOUNT: Final = "account"
 CATEGORY: Final = "category"
 NO_CATEGORY: Final = 0
 
-GRAINS: Final = {ACCOUNT: ("day", "month", "year"), CATEGORY: ("month", "year")}
-"""By dimension the lengths of the periods that are added up; finer ones would be as many as transactions."""
+GRAINS: Final = {ACCOUNT: ("day", "month"), CATEGORY: ("month", "year")}
+"""By dimension the lengths of the periods that are added up, finest first.
+
+Finer ones would be as many as transactions; a coarser one of accounts would save little, as there are few accounts.
+"""
 
 
 class Total(Base):

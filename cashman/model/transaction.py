@@ -378,6 +378,8 @@ class NewTransactionFields(BookedFields, TransactionFields):
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def check_amount(self, data: Mapping[str, Any], original: Any, **_: Any) -> None:
         """The rules of money, which need the currency and the type beside the amount."""
+        if not isinstance(original, dict):
+            return  # no object at all, and refused as such
         if "lines" in original:
             self._check_lines(data, original)
         elif "amount" not in original:
@@ -395,7 +397,7 @@ class NewTransactionFields(BookedFields, TransactionFields):
 
     def _check_lines(self, data: Mapping[str, Any], original: Mapping[str, Any]) -> None:
         lines = data.get("lines")
-        if lines is None:
+        if lines is None or len(lines) < len(original["lines"]) or any("amount" not in line for line in lines):
             return  # refused on their own account
         errors: dict[Any, Any] = {
             name: ["Belongs to each of the lines."] for name in ("category", "tags", "notes") if name in original

@@ -87,7 +87,7 @@ def _make_totals() -> None:
         sqlite_with_rowid=False,
     )
     for dimension, of, grains in (
-        ("account", "account_id", {"day": 10, "month": 7, "year": 4}),
+        ("account", "account_id", {"day": 10, "month": 7}),
         ("category", "coalesce(category_id, 0)", {"month": 7, "year": 4}),
     ):
         for grain, length in grains.items():
