@@ -2,7 +2,7 @@
 
 Text is decomposed (NFKD), its marks are stripped, its case is folded, it is cut into runs of letters and digits,
 and each is reduced by Snowball's English rules: "plays" and "playing" are found by "play", "Café" by "cafe".
-A word without end is cut, for the sake of the index.
+A word without end is cut into several, for the sake of the index.
 """
 
 import re
@@ -15,13 +15,13 @@ import Stemmer
 
 from cashman.limits import STEM_CHARACTERS_MAX
 
-_WORD: Final = re.compile(r"[^\W_]+")
+_WORD: Final = re.compile(rf"[^\W_]{{1,{STEM_CHARACTERS_MAX}}}")
 _snowball: Final = Stemmer.Stemmer("english", 0)
 
 
 @lru_cache(65_536)
 def _stem(word: str) -> str:
-    stem: str = _snowball.stemWord(word[:STEM_CHARACTERS_MAX])[:STEM_CHARACTERS_MAX]
+    stem: str = _snowball.stemWord(word)
     return stem
 
 

@@ -120,9 +120,7 @@ class PlainBooks:
     def on_account(self, id_: int) -> list[tuple[str, Decimal]]:
         """(id, balance after it) of an account's transactions, newest first."""
         account, balance, found = self.accounts[id_], Decimal(0), []
-        rows = sorted(
-            (one for one in self.standing() if one.account == id_), key=lambda one: (one.date, one.id)
-        )
+        rows = sorted((one for one in self.standing() if one.account == id_), key=lambda one: (one.date, one.id))
         for one in rows:
             balance += one.amount if one.status == "posted" else 0
             opened = account.opening_date is not None and account.opening_date <= one.date

@@ -163,7 +163,7 @@ def test_storing_twice_adds_up(books: Books) -> None:
         books.database.write(lambda connection: store(connection, 1, {key: change}, {"USD": turnover}))
 
     write([-500, 1], 500)
-    write([-2**40, 2], 2**62)
+    write([-(2**40), 2], 2**62)
     rows = books.database.read(lambda c: [tuple(row) for row in c.execute(text("SELECT * FROM totals"))])
     assert rows == [(1, *key, -500 - 2**40, 3)]
     turnovers = books.database.read(lambda c: [tuple(row) for row in c.execute(text("SELECT * FROM turnovers"))])
