@@ -24,7 +24,7 @@ from cashman.model.account import Account
 from cashman.model.idempotency import KeyedAnswer
 from cashman.model.ledger import Category, JournalWords, LedgerRecord, Revision
 from cashman.model.money import AmountError
-from cashman.model.total import Turnover
+from cashman.model.total import ACCOUNT, Total, Turnover
 from cashman.model.transaction import COLUMNS, REDACTED, WORDS, Transaction, write_figures
 from cashman.queries import State, Version, pending_until, states_by_group, states_by_id, versions
 
@@ -38,6 +38,16 @@ _next_expiry = select(func.min(Transaction.expires_at)).where(
 _has_transactions = (
     select(Transaction.id)
     .where(Transaction.ledger_id == bindparam("ledger_id"), Transaction.account_id == bindparam("account_id"))
+    .limit(1)
+)
+_had_transactions = (  # a total stays when what it counted is moved away or void
+    select(Total.of_id)
+    .where(
+        Total.ledger_id == bindparam("ledger_id"),
+        Total.dimension == ACCOUNT,
+        Total.grain == "month",
+        Total.of_id == bindparam("account_id"),
+    )
     .limit(1)
 )
 _insert_account = insert(table(Account))
@@ -389,7 +399,7 @@ class Batch:
                     changes[currency] = changes.get(currency, 0) + sign * abs(state["minor_units"])  # type: ignore[index]
         return self._changed_turnovers(changes)
 
-    def _changed_turnovers(self, changes: Mapping[str, int]) -> dict[str, int]:
+    def _changed_turnovers(self, changes: Mapping[str, int], field_name: str = "amount") -> dict[str, int]:
         if self._stored_turnovers is None:
             rows = self.connection.execute(_turnovers, {"ledger_id": self.ledger_id})
             self._stored_turnovers = {row.currency: row.minor_units for row in rows}
@@ -399,7 +409,7 @@ class Batch:
                 now = turnovers.get(currency, self._stored_turnovers.get(currency, 0)) + change
                 if change > 0 and now > INT64_MAX:
                     rule = "The totals of this currency would pass 64 bits of minor units."
-                    raise TotalTooLarge(errors={"amount": [rule]})
+                    raise TotalTooLarge(errors={field_name: [rule]})
                 turnovers[currency] = now
         return turnovers
 
@@ -459,7 +469,7 @@ class Batch:
             if account is not None:
                 change = sign * abs(account["opening_minor_units"])
                 changes[account["currency"]] = changes.get(account["currency"], 0) + change
-        return self._changed_turnovers(changes)
+        return self._changed_turnovers(changes, "opening_balance")
 
     def delete_account(self, account: AccountRow, actor: str) -> Head:
         """Take an account away that nothing was ever booked on."""
@@ -469,11 +479,11 @@ class Batch:
         return head
 
     def is_used(self, account_id: int) -> bool:
-        """Whether a transaction was ever booked on an account, or was moved to it, and is there now."""
+        """Whether a transaction was ever booked on an account, or moved to it; a pending one only while it is there."""
         if any(state["account_id"] == account_id for state in self._so_far.states.values()):
             return True
         names = {"ledger_id": self.ledger_id, "account_id": account_id}
-        return self.connection.execute(_has_transactions, names).first() is not None
+        return any(self.connection.execute(query, names).first() for query in (_has_transactions, _had_transactions))
 
     # Repeated requests.
 
@@ -534,7 +544,7 @@ class Batch:
         # A name may pass from one account to another in one commit, so those that change give theirs up first.
         changed = [row for id_, row in after.accounts.items() if before.accounts.get(id_, row) != row]
         for row in changed:
-            execute(_update_account, {**row, **of_ledger, "of_id": row["id"], "name": f"\n{row['id']}"})
+            execute(_update_account, {**row, **of_ledger, "of_id": row["id"], "name": _no_name(row["id"])})
         for row in changed:
             execute(_update_account, {**row, **of_ledger, "of_id": row["id"]})
         for id_ in after.accounts.keys() - before.accounts.keys():
@@ -569,6 +579,11 @@ class Batch:
             assert changed == 1, "a transaction changed under the held head"
         if pending:
             self.chain.next_expiry = self.connection.execute(_next_expiry, {"ledger_id": self.ledger_id}).scalar()
+
+
+def _no_name(id_: int) -> str:
+    """What no account can be called, because it is blank: an account's number, in base 2."""
+    return f"{id_:b}".translate({ord("0"): " ", ord("1"): "\t"})
 
 
 def _foreign(account: AccountRow) -> Invalid:

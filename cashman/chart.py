@@ -91,7 +91,7 @@ class Chart:
 
     def unknown_account(self, name: str, field_name: str = "account") -> Invalid:
         """The error for a name that no account has, naming the nearest."""
-        return Invalid(errors={field_name: [f"There is no account of this name{_nearest(name, self.account_ids)}."]})
+        return Invalid(errors={field_name: [f"There is no account of this name{_nearest(name, self.account_ids)}"]})
 
     def categories_below(self, path: str) -> dict[int, str]:
         """The categories of a path and below it: `Food` covers `Food:Coffee`, and not `Foodstuff`."""
@@ -101,7 +101,7 @@ class Chart:
     def unknown_category(self, path: str, field_name: str) -> Invalid:
         """The error for a path that no category has, naming the nearest."""
         nearest = _nearest(path, {part for own in self.category_ids for part in _and_above(own)})
-        return Invalid(errors={field_name: [f"There is no category of this path{nearest}."]})
+        return Invalid(errors={field_name: [f"There is no category of this path{nearest}"]})
 
     def currency_of(self, account: Any) -> str:
         """What a transaction on an account is in when it says nothing; of an unknown account, the ledger's."""
@@ -112,7 +112,7 @@ class Chart:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known)[:2_000], 1)  # looking through more would take too long
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else "."
 
 
 def _and_above(path: str) -> Iterator[str]:

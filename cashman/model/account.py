@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cashman.db import Base, key_text, table
 from cashman.limits import ACCOUNT_CHARACTERS_MAX
-from cashman.model.fields import Amount, CurrencyCode, Day, Text
+from cashman.model.fields import Amount, CurrencyCode, Day, Flag, Text
 from cashman.model.money import AmountError, to_decimal, to_minor_units
 
 MAIN_ACCOUNT: Final = "main"
@@ -67,7 +67,7 @@ class AccountSchema(Schema):
     currency = CurrencyCode()
     opening_balance = Amount(metadata={"description": "In currency units; negative for a debt."})
     opening_date = Day(allow_none=True, metadata={"description": "The day of the opening balance: today."})
-    closed = fields.Boolean(truthy={True}, falsy={False}, error_messages={"invalid": "Not true or false."})
+    closed = Flag()
     version = fields.Integer(dump_only=True)
 
     @post_load

@@ -147,6 +147,18 @@ class ExpiresIn(fields.Integer):
         super().__init__(strict=True, error_messages={"invalid": rule}, **kwargs)
 
 
+class Flag(fields.Field[bool]):
+    """A JSON true or false, and nothing that only counts as one, such as 1."""
+
+    openapi = {"type": "boolean"}
+    default_error_messages = {"invalid": "Not true or false."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return value
+
+
 class Ulid(fields.Field[str]):
     """A ULID in its canonical form: 26 characters of Crockford's base 32, in capitals."""
 

@@ -40,8 +40,8 @@ class SummaryQuery:
 def _is_dimension(name: str) -> None:
     if name not in DIMENSIONS:
         close = difflib.get_close_matches(name, DIMENSIONS, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValidationError(f"Not one of {', '.join(DIMENSIONS)}{hint}.")
+        hint = f"; did you mean {close[0]}?" if close else "."
+        raise ValidationError(f"Not one of {', '.join(DIMENSIONS)}{hint}")
 
 
 class RangeSchema(Schema):
