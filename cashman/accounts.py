@@ -1,6 +1,7 @@
 """Accounts over HTTP: where money is, what was there at first, and each account's own list."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from flask import Blueprint, Response

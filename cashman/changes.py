@@ -311,7 +311,7 @@ def _set_status(batch: Batch, state: State, values: dict[str, Any]) -> None:
     """Take status and expiry out of the values, where they change or keep what the state says."""
     status = values.get("status", state["status"])
     if status not in ("posted", "pending"):
-        return  # read-only: it is compared with what stands
+        raise Invalid(errors={"status": ["Void it with DELETE."]})
     expires_in = values.pop("expires_in", None)
     expires_at = values.pop("expires_at", state["expires_at"])
     if expires_in is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask, abort
 from flask.testing import FlaskClient
+from markupsafe import escape
 from serving import standing_app
 from werkzeug.exceptions import HTTPException, TooManyRequests
 from werkzeug.routing import IntegerConverter, Rule
@@ -16,6 +17,7 @@ from werkzeug.test import TestResponse
 from cashman import problems
 from cashman.errors import HttpProblem, Problem
 from cashman.index import create_app
+from cashman.wire import NumberConverter
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "QUERY")
 SECRET = "s3cret at /srv/insides.py"
@@ -39,7 +41,8 @@ def routes() -> list[tuple[str, Rule]]:
     adapter = app.url_map.bind("localhost")
     found = []
     for rule in app.url_map.iter_rules():
-        whole = {name for name, converter in rule._converters.items() if isinstance(converter, IntegerConverter)}
+        numbers = (IntegerConverter, NumberConverter)
+        whole = {name for name, converter in rule._converters.items() if isinstance(converter, numbers)}
         values = {name: 1 if name in whole else "01ARZ3NDEKTSV4RRFFQ69G5FAV" for name in rule.arguments}
         found.append((adapter.build(rule.endpoint, values, method=min(rule.methods or ["GET"])), rule))
     return found
@@ -81,8 +84,8 @@ def test_every_type_leads_to_a_page_that_explains_it(client: FlaskClient, proble
     page = client.get(problems.render(_of(problem)).json["type"])
     assert (page.status_code, page.mimetype) == (200, "text/html")
     text = re.sub("<[^>]+>", "", page.text)
-    assert problem.title.replace("'", "&#39;") in text
-    assert problem.explanation.replace("`", "").replace("'", "&#39;") in text
+    assert escape(problem.title) in text
+    assert escape(problem.explanation.replace("`", "")) in text
     assert f'href="/problems/{problem.slug}"' in client.get("/problems").text
 
 
