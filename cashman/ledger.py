@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Row, bindparam, insert, select
 from ulid import ULID
 
-from cashman import journal, queries, reporting
+from cashman import journal, listing, queries, reporting
 from cashman.batch import Batch, Receipt
 from cashman.changes import (
     Change,
@@ -30,13 +30,14 @@ from cashman.chart_changes import CloseBooks, DeleteAccount, MoveCategories, Ope
 from cashman.db import Database, Instant, table, utc_now
 from cashman.errors import ConfigurationError, NotFound, Problem, StoreUnavailable
 from cashman.journal import Chain, Head
+from cashman.listing import Page
 from cashman.model.account import DEFAULTS, MAIN_ACCOUNT, MAIN_ACCOUNT_ID, Account
 from cashman.model.filter import Filter
 from cashman.model.ledger import JournalHead, LedgerRecord
 from cashman.model.report import SummaryQuery
 from cashman.model.transaction import DEFAULT_CURRENCY, Transaction
 from cashman.model.transaction_type import TransactionType
-from cashman.queries import Page, State, Version
+from cashman.queries import State, Version
 from cashman.reporting import Report
 from cashman.writer import Writer
 
@@ -296,11 +297,11 @@ class Ledger:
 
     def find(self, filter_: Filter) -> Page:
         """The page of transactions that a filter asks for, and what it was read at."""
-        return self._read(partial(queries.page, self.id, filter_))
+        return self._read(partial(listing.page, self.id, filter_))
 
     def find_transfers(self, filter_: Filter) -> Page:
         """The same for transfers, both of whose legs are in the page."""
-        return self._read(partial(queries.transfers_page, self.id, filter_))
+        return self._read(partial(listing.transfers_page, self.id, filter_))
 
     def find_on_account(self, filter_: Filter) -> Page:
         """The newest transactions of the filter's account, with the balance after each of them."""

@@ -17,12 +17,12 @@ from cashman.db import table, utc_now
 from cashman.errors import Invalid
 from cashman.journal import Head
 from cashman.limits import CASHFLOW_MONTHS_MAX
+from cashman.listing import Page, page
 from cashman.model.filter import Filter
 from cashman.model.money import to_decimal
 from cashman.model.report import SummaryQuery
 from cashman.model.total import ACCOUNT, CATEGORY, GRAINS, Total
 from cashman.model.transaction import Transaction
-from cashman.queries import Page, page
 from cashman.totals import Span, last_of_month, ragged_ends, spans
 
 Line = dict[str, Any]

@@ -29,7 +29,6 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from cashman.db import table
 from cashman.model.tag import TransactionTag
-from cashman.model.transaction import Transaction
 from cashman.stems import stems_of
 
 State = Mapping[str, Any]
@@ -132,8 +131,8 @@ def forget(connection: Connection) -> None:
         connection.exec_driver_sql("INSERT INTO stems (stems) VALUES ('optimize')")
 
 
-def holds_all_stems(engine: str) -> ColumnElement[bool]:
-    """The condition that a transaction holds all stems; `parameters` gives its values."""
+def holds_all_stems(engine: str, sequence: ColumnElement[int]) -> ColumnElement[bool]:
+    """The condition that the transaction of a sequence holds all stems; `parameters` gives its values."""
     found: Select[Any]
     if engine == "sqlite":
         number = _FTS.c.rowid
@@ -147,7 +146,21 @@ def holds_all_stems(engine: str) -> ColumnElement[bool]:
             _STEMS.c.ledger_id == bindparam("ledger_id"),
             _STEMS.c.words.contains(bindparam("stems", type_=ARRAY(LongText))),
         )
-    return Transaction.sequence.in_(found)
+    return sequence.in_(found)
+
+
+_count: Final = text(
+    """SELECT count(*) FROM (
+           SELECT rowid FROM stems
+           WHERE stems MATCH :stems AND rowid BETWEEN :first_number AND :last_number LIMIT :enough)"""
+)
+
+
+def count(connection: Connection, values: Mapping[str, Any], enough: int) -> int:
+    """How many transactions hold all stems, on SQLite; counted until it is enough."""
+    names = ("stems", "first_number", "last_number")
+    found: int = connection.execute(_count, {"enough": enough, **{name: values[name] for name in names}}).scalar_one()
+    return found
 
 
 def parameters(engine: str, ledger_id: int, stems: Sequence[str]) -> dict[str, Any]:

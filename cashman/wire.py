@@ -35,10 +35,11 @@ from cashman.limits import (
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
     JSON_DEPTH_MAX,
 )
+from cashman.listing import Page
 from cashman.model.fields import ULID_PATTERN, Amount, RecordedAt
 from cashman.model.money import parse_json_number, to_decimal
 from cashman.model.transaction import TransactionFields
-from cashman.queries import COLUMN_NAMES, Page, State, Version
+from cashman.queries import COLUMN_NAMES, State, Version
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -101,8 +101,9 @@ class Transaction(Base):
         CheckConstraint("type <> 'INCOME' OR minor_units > 0", name="income_positive"),
         CheckConstraint("type <> 'EXPENSE' OR minor_units < 0", name="expense_negative"),
         CheckConstraint(f"minor_units BETWEEN -{MINOR_UNITS_MAX} AND {MINOR_UNITS_MAX}", name="minor_units_fit"),
-        Index(None, "ledger_id", "date", "id"),
-        Index(None, "ledger_id", "type", "date", "id"),
+        # Currency and amount at the end, so that a list by date finds a range of amounts without reading the rows.
+        Index(None, "ledger_id", "date", "id", "currency", "minor_units"),
+        Index(None, "ledger_id", "type", "date", "id", "currency", "minor_units"),
         Index(None, "ledger_id", "currency", "minor_units", "id"),
         Index(None, "ledger_id", "sequence"),
         Index(None, "ledger_id", "account_id", "date", "id"),

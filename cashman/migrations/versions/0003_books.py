@@ -50,6 +50,10 @@ def _extend_transactions() -> None:
     )
     op.drop_index("ix_transactions_ledger_id_created_at_id", "transactions")
     op.drop_index("ix_transactions_ledger_id_category_id_date_id", "transactions")
+    for columns in (["date", "id"], ["type", "date", "id"]):
+        longer = [*columns, "currency", "minor_units"]
+        op.drop_index("_".join(["ix_transactions_ledger_id", *columns]), "transactions")
+        op.create_index("_".join(["ix_transactions_ledger_id", *longer]), "transactions", ["ledger_id", *longer])
     op.create_index("ix_transactions_ledger_id_sequence", "transactions", ["ledger_id", "sequence"])
     op.create_index(
         "ix_transactions_ledger_id_account_id_date_id", "transactions", ["ledger_id", "account_id", "date", "id"]
