@@ -14,7 +14,8 @@ from cashman.stems import stems_of
     ("one", "other"),
     [
         ("play", "plays"), ("play", "playing"), ("play", "played"), ("PLAY", "play"), ("Café", "cafe"),
-        ("Café", "cafe\u0301"), ("ÉCLAIR", "eclair"), ("Straße", "STRASSE"), ("\ufb01ne", "fine"), ("Ｐｉｚｚａ", "pizza"),
+        ("Café", "cafe\u0301"), ("ÉCLAIR", "eclair"), ("Straße", "STRASSE"), ("\ufb01ne", "fine"),
+        ("Ｐｉｚｚａ", "pizza"),
         ("ΑΘΗΝΑ", "αθήνα"), ("ΟΔΟΣ", "οδός"), ("Ёлка", "елка"), ("İstanbul", "istanbul"), ("x²", "x2"), ("①", "1"),
         ("ガ", "ｶﾞ"), ("groceries", "grocery"), ("running", "run"),
     ],

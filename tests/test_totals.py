@@ -127,8 +127,8 @@ def test_one_without_a_category_counts_under_none_and_a_transfer_under_no_catego
 
 def test_a_new_one_adds_and_a_void_one_takes_away() -> None:
     keys = list(keys_of(state()))
-    assert fold([(None, state())]) == dict.fromkeys(keys, [-500, 1])
-    assert fold([(state(), state(status="void"))]) == dict.fromkeys(keys, [500, -1])
+    assert fold([(None, state())]) == {key: [-500, 1] for key in keys}
+    assert fold([(state(), state(status="void"))]) == {key: [500, -1] for key in keys}
 
 
 def test_what_is_pending_or_void_is_in_no_total() -> None:
