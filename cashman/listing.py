@@ -138,10 +138,10 @@ def _values(
         values |= {f"category_{number}": id_ for number, id_ in enumerate(ids[:_WALKS_MAX])}
     if filter_.stems is not None:
         values |= search.parameters(connection.dialect.name, ledger_id, filter_.stems)
-    if _has_amounts(filter_):
-        for number, (code, low, high) in enumerate(_ranges(connection, ledger_id, filter_)):
-            values |= {f"code_{number}": code, f"low_{number}": low, f"high_{number}": high}
-    return None if values.get("category_ids") == [] or filter_.stems == () else values
+    ranges = _ranges(connection, ledger_id, filter_) if _has_amounts(filter_) else None
+    for number, (code, low, high) in enumerate(ranges or ()):
+        values |= {f"code_{number}": code, f"low_{number}": low, f"high_{number}": high}
+    return None if [] in (values.get("category_ids"), ranges) or filter_.stems == () else values
 
 
 def _has_amounts(filter_: Filter) -> bool:
