@@ -323,7 +323,7 @@ def _be_in_the_way(url: str, then: str, ending: threading.Event) -> None:
             # It waits longer for a deadlock than the service does, so that the service is the one that is cancelled.
             connection.exec_driver_sql("SET deadlock_timeout = '10s'")
             with contextlib.suppress(DBAPIError):
-                connection.exec_driver_sql("UPDATE account_totals SET count = count")
+                connection.exec_driver_sql("UPDATE totals SET count = count")
                 ending.wait(0.01)
                 connection.exec_driver_sql(then)
                 connection.commit()
@@ -337,18 +337,27 @@ def _be_in_the_way(url: str, then: str, ending: threading.Event) -> None:
 
 def test_a_write_whose_total_would_pass_64_bits_changes_nothing(client: FlaskClient, ledger: Ledger) -> None:
     most = 9_999_999_999_999.99
-    batch = [{"type": "INCOME", "description": "most", "amount": most}] * 9_223
+    id_ = ulid(random.Random(1))
+    client.post("/accounts", json={"name": "euro", "currency": "EUR"})
+    assert client.post("/incomes", json={"id": id_, "description": "most", "amount": most}).status_code == 204
+    batch = [{"type": "INCOME", "description": "most", "amount": most}] * 9_222
     assert client.post("/transactions/batch", json=batch).status_code == 204
     head = client.get("/journal?after=1").headers["Cashman-Head"]
     over = {"type": "INCOME", "description": "over", "amount": most}
     single = client.post("/transactions", json=over, headers={"Idempotency-Key": "k"})
     assert (single.status_code, single.json["type"]) == (422, "/problems/total-too-large")
-    two = client.post("/transactions/batch", json=[over, {**over, "currency": "EUR"}])
-    rule = "The account's total would pass 64 bits of minor units."
+    two = client.post("/transactions/batch", json=[over, {**over, "account": "euro"}])
+    rule = "The totals of this currency would pass 64 bits of minor units."
     assert (two.status_code, two.json["errors"]) == (422, {"0": {"amount": [rule]}})
     assert client.get("/journal?after=1").headers["Cashman-Head"] == head
-    assert client.post("/expenses", json={"description": "under", "amount": most}).status_code == 204
+    other_way = client.post("/expenses", json={"description": "over the other way", "amount": most})
+    assert (other_way.status_code, other_way.json["type"]) == (422, "/problems/total-too-large")
+    in_euros = {"description": "fits in euros", "amount": most, "account": "euro"}
+    assert client.post("/incomes", json=in_euros).status_code == 204
+    assert client.delete(f"/incomes/{id_}").status_code == 204
     assert client.post("/incomes", json={"description": "fits again", "amount": most}).status_code == 204
+    restored = client.post(f"/incomes/{id_}/restore")
+    assert (restored.status_code, restored.json["type"]) == (422, "/problems/total-too-large")
     assert verify(ledger.books.database)[0].transactions == 9_225
 
 

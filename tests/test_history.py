@@ -73,10 +73,11 @@ def test_every_revision_is_shown_with_time_actor_and_what_changed(client: FlaskC
 
 def test_amounts_keep_their_decimals(client: FlaskClient) -> None:
     id_ = add(client)
-    client.patch(f"/expenses/{id_}", json={"currency": "JPY"})
+    client.post("/accounts", json={"name": "yen", "currency": "JPY"})
+    client.patch(f"/expenses/{id_}", json={"account": "yen", "currency": "JPY"})
     text = client.get(f"/expenses/{id_}/history").text
     assert '"amount":[null,-50.00]' in text
-    assert '"changes":{"currency":["USD","JPY"]}' in text  # -50.00 and -50 are one amount
+    assert '"changes":{"currency":["USD","JPY"],"account":["main","yen"]}' in text  # -50.00 and -50 are one amount
 
 
 def test_a_void_transaction_keeps_its_history(client: FlaskClient) -> None:

@@ -128,7 +128,7 @@ def test_only_what_is_there_and_at_the_expected_version_is_redacted(client: Flas
 def test_words_that_come_after_a_redaction_in_one_commit_are_kept(client: FlaskClient, books: Books) -> None:
     target = Target(add(client).rpartition("/")[2])
     changes = [Redact(1, OWNERS_OWN, target), Replace(1, OWNERS_OWN, target, {"description": "lunch"})]
-    books.database.write(lambda connection: _decide_and_store(connection, changes))
+    books.database.write(lambda connection: _decide_and_store(connection, books.charts, changes))
     assert client.get(f"/expenses/{target.id}").json["description"] == "lunch"
     verify(books.database)
 
@@ -142,5 +142,5 @@ def test_an_answer_of_the_same_commit_does_not_keep_the_words(client: FlaskClien
         Replace(1, keyed, target, {"notes": f"{SECRET} again"}),
         Redact(1, OWNERS_OWN, target),
     ]
-    books.database.write(lambda connection: _decide_and_store(connection, changes))
+    books.database.write(lambda connection: _decide_and_store(connection, books.charts, changes))
     assert SECRET not in everything(books)

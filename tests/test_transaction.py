@@ -103,7 +103,7 @@ def test_a_transaction_shows_itself_in_one_line() -> None:
 
 
 def test_every_column_is_a_figure_or_words_or_kept_by_the_ledger() -> None:
-    assert {column.name for column in COLUMNS} == {*FIGURES, *WORDS, "id", "created_at", "version"}
+    assert {column.name for column in COLUMNS} == {*FIGURES, *WORDS, "id", "created_at", "version", "sequence"}
     assert set(WORDS) == {"description", "payee", "notes", "tags"}
 
 
@@ -171,9 +171,12 @@ def test_every_field_that_a_client_may_choose_is_loaded() -> None:
     assert {name: dumped[name] for name in given} == {**given, "amount": Decimal("-50")}
 
 
-def test_a_missing_currency_is_that_of_the_ledger() -> None:
-    assert IncomeSchema(default_currency="JPY").load({"description": "yen", "amount": 5}).currency == "JPY"
-    assert errors_of(IncomeSchema(default_currency="JPY"), {"description": "yen", "amount": 1.5}) == {
+def test_a_missing_currency_is_that_of_the_account() -> None:
+    schema = IncomeSchema(currency_of={"yen": "JPY", None: "KWD"}.__getitem__)
+    assert schema.load({"description": "rent", "amount": 5, "account": "yen"}).minor_units == 5
+    assert schema.load({"description": "rent", "amount": 5}).minor_units == 5_000, "no account is the main one"
+    assert schema.load({"description": "rent", "amount": 5, "account": "yen"}).currency == "JPY"
+    assert errors_of(schema, {"description": "yen", "amount": 1.5, "account": "yen"}) == {
         "amount": ["JPY has 0 decimals, and nothing is rounded."]
     }
 
@@ -275,7 +278,22 @@ BAD_INPUT: list[tuple[dict[str, Any], str]] = [
     ({"payee": "\0"}, "payee"),
     ({"notes": "a" * 5_001}, "notes"),
     ({"notes": "\udfff"}, "notes"),
-    ({"status": "posted"}, "status"),
+    ({"status": "void"}, "status"),
+    ({"status": "POSTED"}, "status"),
+    ({"status": None}, "status"),
+    ({"status": 5}, "status"),
+    ({"expires_at": "2999-01-01T00:00:00Z"}, "expires_at"),
+    ({"expires_at": "2001-01-01T00:00:00Z", "status": "pending"}, "expires_at"),
+    ({"expires_at": "2999-01-01T00:00:00", "status": "pending"}, "expires_at"),
+    ({"expires_at": "tomorrow", "status": "pending"}, "expires_at"),
+    ({"expires_in": 60}, "expires_in"),
+    ({"expires_in": 60, "status": "posted"}, "expires_in"),
+    ({"expires_in": 0, "status": "pending"}, "expires_in"),
+    ({"expires_in": -1, "status": "pending"}, "expires_in"),
+    ({"expires_in": 1.5, "status": "pending"}, "expires_in"),
+    ({"expires_in": 10**30, "status": "pending"}, "expires_in"),
+    ({"expires_in": "60", "status": "pending"}, "expires_in"),
+    ({"expires_in": 60, "expires_at": "2999-01-01T00:00:00Z", "status": "pending"}, "expires_in"),
     ({"group": None}, "group"),
     ({"created_at": "2026-11-20T10:18:02.890002Z"}, "created_at"),
     ({"version": 1}, "version"),
@@ -325,8 +343,11 @@ def test_the_schema_of_all_types_wants_a_type() -> None:
         "type": ["Missing data for required field."]
     }
     assert errors_of(TransactionSchema(), {"description": "lottery", "amount": 0, "type": "GIFT"}) == {
-        "type": ["Must be one of: INCOME, EXPENSE."],
+        "type": ["Must be one of: INCOME, EXPENSE, TRANSFER."],
         "amount": ["Zero is not a movement of money."],
+    }
+    assert errors_of(TransactionSchema(), {"description": "lottery", "amount": 5, "type": "TRANSFER"}) == {
+        "type": ["A transfer is made at /transfers."]
     }
 
 
@@ -366,7 +387,7 @@ def test_an_expense_is_dumped_as_the_wire_shows_it() -> None:
     (dumped,) = ExpenseSchema(many=True).dump([pizza])
     assert list(dumped) == [
         "id", "type", "status", "description", "amount", "currency", "date", "account",
-        "category", "tags", "payee", "notes", "group", "created_at", "version",
+        "category", "tags", "payee", "notes", "group", "expires_at", "created_at", "version",
     ]  # fmt: skip
     assert dumped == {
         "id": pizza.id,
@@ -382,6 +403,7 @@ def test_an_expense_is_dumped_as_the_wire_shows_it() -> None:
         "payee": "Luigi",
         "notes": None,
         "group": None,
+        "expires_at": None,
         "created_at": rfc3339(pizza.created_at),
         "version": 1,
     }
@@ -434,6 +456,10 @@ def test_read_only_members_may_stand_in_a_revision() -> None:
         ({"date": None}, "date"),
         ({"tags": ["a", "a"]}, "tags"),
         ({"expires": 5}, "expires"),
+        ({"status": "void"}, "status"),
+        ({"expires_at": "2026-11-20T10:18:02"}, "expires_at"),
+        ({"expires_in": 0}, "expires_in"),
+        ({"expires_in": 60, "expires_at": "2999-01-01T00:00:00Z"}, "expires_in"),
     ],
     ids=repr,
 )

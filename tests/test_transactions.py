@@ -17,7 +17,7 @@ HEAD = r"^[1-9][0-9]*:[0-9a-f]{64}$"
 A_ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 FIELDS = (
     "id", "type", "status", "description", "amount", "currency", "date", "account",
-    "category", "tags", "payee", "notes", "group", "created_at", "version",
+    "category", "tags", "payee", "notes", "group", "expires_at", "created_at", "version",
 )  # fmt: skip
 RESOURCES = ("incomes", "expenses", "transactions")
 
@@ -39,6 +39,13 @@ def add(client: FlaskClient, resource: str = "expenses", **fields):
     answer = client.post(f"/{resource}", json=document, headers=SHOWN)
     assert answer.status_code == 201, answer.text
     return answer.json
+
+
+def open_accounts(client: FlaskClient, *currencies: str) -> None:
+    """Open an account in each currency, and of its name."""
+    for currency in currencies:
+        answer = client.post("/accounts", json={"name": currency, "currency": currency})
+        assert answer.status_code == 201, answer.text
 
 
 def problem(answer: TestResponse, status: int, slug: str):
@@ -95,6 +102,7 @@ def test_minimal_may_be_asked_for_too(client: FlaskClient) -> None:
 
 
 def test_what_is_recorded_is_shown_whole_and_in_order(client: FlaskClient) -> None:
+    open_accounts(client, "EUR")
     given = {
         "id": A_ULID,
         "type": "EXPENSE",
@@ -102,7 +110,7 @@ def test_what_is_recorded_is_shown_whole_and_in_order(client: FlaskClient) -> No
         "amount": "12.50",
         "currency": "EUR",
         "date": "2026-02-28",
-        "account": "main",
+        "account": "EUR",
         "category": "Food:Restaurant",
         "tags": ["night out", "Ana"],
         "payee": "Luigi",
@@ -115,7 +123,7 @@ def test_what_is_recorded_is_shown_whole_and_in_order(client: FlaskClient) -> No
     assert tuple(json.loads(answer.text)) == FIELDS
     created_at = dt.datetime.fromisoformat(shown.pop("created_at"))
     assert before <= created_at <= dt.datetime.now(dt.UTC)
-    assert shown == given | {"amount": -12.5, "status": "posted", "group": None, "version": 1}
+    assert shown == given | {"amount": -12.5, "status": "posted", "group": None, "expires_at": None, "version": 1}
     assert b'"amount":-12.50,' in answer.data
 
 
@@ -148,8 +156,9 @@ AMOUNTS = [
 
 
 def test_amounts_come_out_with_exactly_the_currencys_decimals(client: FlaskClient) -> None:
+    open_accounts(client, "USD", "JPY", "BHD")
     for amount, currency, written in AMOUNTS:
-        body = f'{{"description": "x", "amount": {amount}, "currency": "{currency}"}}'
+        body = f'{{"description": "x", "amount": {amount}, "account": "{currency}"}}'
         answer = client.post("/expenses", data=body, content_type="application/json", headers=SHOWN)
         assert f'"amount":{written},"currency":"{currency}"' in answer.text
         assert f'"amount":{written},"currency":"{currency}"' in client.get(answer.headers["Location"]).text
@@ -332,7 +341,8 @@ def test_a_list_is_not_sent_again_while_nothing_has_changed(client: FlaskClient)
 
 
 def test_put_replaces_the_whole_resource(client: FlaskClient) -> None:
-    shown = add(client, category="Food", tags=["a"], payee="p", notes="n", currency="EUR")
+    open_accounts(client, "EUR")
+    shown = add(client, category="Food", tags=["a"], payee="p", notes="n", account="EUR")
     answer = client.put(f"/expenses/{shown['id']}", json={"description": "x", "amount": "7.5", "date": "2026-01-31"})
     assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
     assert answer.headers["Cashman-Head"] == head_of(client)
@@ -342,6 +352,7 @@ def test_put_replaces_the_whole_resource(client: FlaskClient) -> None:
         "amount": -7.5,
         "date": "2026-01-31",
         "currency": "USD",
+        "account": "main",
         "category": None,
         "tags": [],
         "payee": None,
@@ -424,16 +435,21 @@ def test_an_empty_patch_changes_nothing(client: FlaskClient) -> None:
 
 
 def test_a_change_keeps_the_rules_of_the_type_and_of_the_currency(client: FlaskClient) -> None:
+    open_accounts(client, "JPY")
     income, expense = add(client, "incomes"), add(client, amount="12.34")
     for one, change in (
         (income, {"amount": -5}),
         (income, {"amount": 0}),
         (expense, {"amount": "0.001"}),
-        (expense, {"currency": "JPY"}),
+        (expense, {"account": "JPY", "currency": "JPY"}),
     ):
         refused = problem(client.patch(f"/transactions/{one['id']}", json=change), 422, "invalid")
         assert list(refused["errors"]) == ["amount"]
-    changed = client.patch(f"/transactions/{expense['id']}", json={"currency": "JPY", "amount": 5})
+    for change in ({"currency": "JPY"}, {"account": "JPY"}, {"account": "JPY", "currency": "USD"}):
+        refused = problem(client.patch(f"/transactions/{expense['id']}", json=change), 422, "invalid")
+        assert list(refused["errors"]) == ["currency"]
+    change = {"account": "JPY", "currency": "JPY", "amount": 5}
+    changed = client.patch(f"/transactions/{expense['id']}", json=change)
     assert '"amount":-5,"currency":"JPY"' in changed.text
 
 
@@ -504,6 +520,7 @@ def test_a_list_carries_the_head_that_it_was_read_at(client: FlaskClient) -> Non
 @pytest.fixture
 def shop(client: FlaskClient) -> FlaskClient:
     """A ledger with something for each filter."""
+    open_accounts(client, "JPY", "EUR", "BHD")
     for amount, currency, day, category in (
         ("1.00", "USD", "2026-01-01", "Food"),
         ("2.50", "USD", "2026-01-15", "Food:Coffee"),
@@ -512,7 +529,8 @@ def shop(client: FlaskClient) -> FlaskClient:
         ("3.00", "EUR", "2026-02-28", None),
         ("0.75", "BHD", "2026-03-01", "Home"),
     ):
-        add(client, amount=amount, currency=currency, date=day, category=category, description=f"{amount} {currency}")
+        account = "main" if currency == "USD" else currency
+        add(client, amount=amount, account=account, date=day, category=category, description=f"{amount} {currency}")
     add(client, "incomes", amount="2.50", date="2026-01-15", category="Food", description="refund")
     return client
 
@@ -528,8 +546,10 @@ FILTERS = [
     ("min_amount=99999999999999999999999999", ""),
     ("currency=JPY", "250 JPY"),
     ("currency=JPY&min_amount=250&max_amount=250", "250 JPY"),
-    ("account=main&currency=EUR", "3.00 EUR"),
-    ("account=nowhere", ""),
+    ("account=EUR&currency=EUR", "3.00 EUR"),
+    ("account=main&currency=EUR", ""),
+    ("account=JPY", "250 JPY"),
+    ("account=main&from=2026-01-02", "2.51 USD,2.50 USD"),
     ("category=Food", "250 JPY,2.50 USD,1.00 USD"),
     ("category=Food:Coffee", "250 JPY,2.50 USD"),
     ("category=Foo", ""),
@@ -581,6 +601,7 @@ def test_a_category_covers_what_is_below_it_for_every_type(shop: FlaskClient) ->
         ("category=Food:", "category"),
         ("category=%00", "category"),
         ("account=%00", "account"),
+        ("account=nowhere", "account"),
         ("sort=color", "sort"),
         ("sort=--date", "sort"),
         ("cursor=x", "cursor"),

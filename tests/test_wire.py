@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,15 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
+from cashman.chart import Chart
 from cashman.errors import MalformedDocument, UnsupportedMediaType
 from cashman.ledger import Ledger
 from cashman.limits import JSON_DEPTH_MAX, MINOR_UNITS_MAX
+from cashman.model.account import MAIN_ACCOUNT_ID
 from cashman.model.currency import CURRENCIES
 from cashman.model.expense import Expense
 from cashman.model.filter import Filter
 from cashman.model.income import Income
 from cashman.model.transaction import Transaction, TransactionFields
-from cashman.queries import STATE_NAMES
+from cashman.queries import COLUMN_NAMES
 from cashman.wire import encode_json, encode_row, etag, expected_versions, parse_json, preferred_return, read_body
 
 # JSON in
@@ -134,6 +137,21 @@ def test_any_bytes_are_json_or_a_malformed_document(data: bytes) -> None:
 
 # JSON out
 
+CHART = Chart(
+    sequence=2,
+    ulid="01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    currency="USD",
+    created_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    closed_until=None,
+    cursor_secret=bytes(32),
+    renamed_sequence=0,
+    accounts={MAIN_ACCOUNT_ID: {"id": MAIN_ACCOUNT_ID, "name": "main", "currency": "USD"}},
+    categories={},
+    account_ids={"main": MAIN_ACCOUNT_ID},
+    category_ids={},
+)
+"""That of a new ledger."""
+
 
 @st.composite
 def transactions(draw: st.DrawFn) -> Transaction:
@@ -157,24 +175,40 @@ def transactions(draw: st.DrawFn) -> Transaction:
 def test_rows_are_encoded_as_the_schema_dumps_them(found: list[Transaction], created_at: dt.datetime) -> None:
     for transaction in found:
         transaction.created_at = created_at
-    rows = [tuple(getattr(transaction, name) for name in STATE_NAMES) for transaction in found]
-    assert encode_json([encode_row(row) for row in rows]) == encode_json(TransactionFields(many=True).dump(found))
+    paths = sorted({transaction.category for transaction in found if transaction.category is not None})
+    chart = CHART.with_categories(dict(enumerate(paths, 1)))
+    for transaction in found:
+        transaction.account_id = MAIN_ACCOUNT_ID
+        transaction.category_id = chart.category_ids.get(transaction.category or "")
+        transaction.sequence = 7
+    rows = [tuple(getattr(transaction, name) for name in COLUMN_NAMES) for transaction in found]
+    dumped = encode_json(TransactionFields(many=True).dump(found))
+    assert encode_json([encode_row(row, chart) for row in rows]) == dumped
+
+
+def test_a_row_of_an_account_that_was_deleted_since_has_none() -> None:
+    transaction = Expense("pizza", 50)
+    transaction.account_id, transaction.category_id, transaction.sequence = 2, None, 7
+    row = [getattr(transaction, name) for name in COLUMN_NAMES]
+    assert msgspec.json.decode(encode_json(encode_row(row, CHART)))["account"] is None
 
 
 def test_stored_rows_are_encoded_as_the_schema_dumps_what_the_orm_loads(ledger: Ledger) -> None:
+    ledger.open_account({"name": "yen", "currency": "JPY"})
     for amount, type_, more in (
         ("12.50", Expense, {"category": "Food:Coffee", "tags": ["a", "ж"], "date": dt.date(1, 1, 1)}),
         ("9999999999999.99", Income, {"payee": "p", "notes": "n\n\"'\\", "date": dt.date(9999, 12, 31)}),
-        ("999999999999999", Expense, {"currency": "JPY"}),
+        ("999999999999999", Expense, {"account": "yen", "currency": "JPY"}),
+        ("1", Expense, {"status": "pending", "expires_at": dt.datetime(9999, 12, 31, tzinfo=dt.UTC)}),
     ):
         ledger.record(type_("d\u2028 é🍕", amount, **more))
-    rows = ledger.find(Filter(sort="date", descending=False)).rows
+    page = ledger.find(Filter(sort="date", descending=False))
     with Session(ledger.books.database.engine) as session:
         loaded = sorted(session.query(Transaction), key=lambda transaction: (transaction.date, transaction.id))
         assert {type(transaction) for transaction in loaded} == {Income, Expense}
         dumped = encode_json(TransactionFields(many=True).dump(loaded))
-    assert len(rows) == 3
-    assert encode_json([encode_row(row) for row in rows]) == dumped
+    assert len(page.rows) == 4
+    assert encode_json([encode_row(row, page.chart) for row in page.rows]) == dumped
 
 
 def test_amounts_go_out_as_plain_numbers_with_all_their_decimals() -> None:
@@ -230,22 +264,29 @@ def test_preferences_may_stand_in_several_headers(bare: Flask) -> None:
 @pytest.mark.parametrize(
     ("header", "versions"),
     [
-        ('"1"', {1}),
-        ('"1", "12"', {1, 12}),
+        ('"1"', {(1, 0)}),
+        ('"1", "12"', {(1, 0), (12, 0)}),
+        ('"1.7"', {(1, 7)}),
+        ('"1.7", "1"', {(1, 7), (1, 0)}),
         ('W/"1"', set()),
-        ('W/"1", "2"', {2}),
+        ('W/"1", "2"', {(2, 0)}),
         ('"x"', set()),
         ("", set()),
         ('"-1"', set()),
         ('""', set()),
-        ('"", "2"', {2}),
+        ('"", "2"', {(2, 0)}),
         ('"1.0"', set()),
         ('"01"', set()),
+        ('"1.07"', set()),
+        ('"1."', set()),
+        ('".7"', set()),
+        ('"1.7.7"', set()),
+        ('"1.99999999999999999999"', set()),
         ('"\N{ARABIC-INDIC DIGIT ONE}"', set()),
         ('"9999999999999999999999"', set()),
     ],
 )
-def test_if_match_names_versions(bare: Flask, header: str, versions: set[int]) -> None:
+def test_if_match_names_versions(bare: Flask, header: str, versions: set[tuple[int, int]]) -> None:
     with bare.test_request_context(headers={"If-Match": header}):
         assert expected_versions() == versions
 
@@ -255,7 +296,8 @@ def test_without_if_match_any_version_will_do(bare: Flask) -> None:
         assert expected_versions() is None
     with bare.test_request_context(headers={"If-Match": "*"}):
         assert expected_versions() is None
-    assert etag(12) == '"12"'
+    assert etag(12, CHART) == '"12"'
+    assert etag(12, replace(CHART, renamed_sequence=7)) == '"12.7"', "names are shown, so a rename is another state"
 
 
 @pytest.mark.parametrize(
