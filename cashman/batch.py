@@ -364,8 +364,8 @@ class Batch:
 
     def expire(self) -> None:
         """Void the pending transactions whose time is over."""
-        now = self.chain.now()
-        if self.chain.next_expiry is None or self.chain.next_expiry > now:
+        first = self.chain.next_expiry
+        if first is None or first > (now := self.chain.now()):
             return
         for row in pending_until(self.connection, self.ledger_id, now):
             if row.id not in self._so_far.states:
