@@ -241,6 +241,9 @@ class Batch:
             if first is None or not self._is_content_of(transaction, first[0]):
                 raise IdTaken()
             firsts.append(first)
+        group = firsts[0][0]["group"]
+        if group is not None and len(self._so_far.groups[group]) != len(firsts):
+            raise IdTaken()
         return Receipt([state for state, _ in firsts], firsts[-1][1], self.chart)
 
     def _first_state(self, transaction_id: str) -> tuple[State, Head] | None:

@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cashman.batch import Answer, Batch, Planned, Receipt
+from cashman.chart import AccountRow
 from cashman.errors import AlreadyChanged, AnswerErased, Expired, Grouped, Invalid, KeyReused, NotFound, Problem
-from cashman.model.money import AmountError, to_decimal
+from cashman.model.money import AmountError, to_decimal, to_minor_units
 from cashman.model.transaction import READ_ONLY, WORDS, Transaction
 from cashman.model.transaction_type import TransactionType
 from cashman.queries import State
 
 _TYPES = Transaction.__mapper__.polymorphic_map
 
-SHARED: Final = ("date", "payee", "account", "currency", "status", "expires_at")
+SHARED: Final = ("date", "payee", "account", "currency", "status", "expires_at", "expires_in")
 """What the lines of a split receipt have in common."""
-SHARED_BY_LEGS: Final = ("date", "description", "payee", "notes", "tags", "status", "expires_at")
+SHARED_BY_LEGS: Final = ("date", "description", "payee", "notes", "tags", "status", "expires_at", "expires_in")
 """What the two legs of a transfer have in common."""
 
 
@@ -94,7 +95,7 @@ class Record(Change):
         return Receipt(states, batch.chain.head, batch.chart)
 
     def _book(self, batch: Batch, item: Sequence[Transaction]) -> Receipt:
-        if batch.find(item[0].id) is not None:
+        if any(batch.find(transaction.id) is not None for transaction in item):
             return batch.first_answer(item)
         planned = []
         for transaction in item:
@@ -102,8 +103,8 @@ class Record(Change):
             state["category_id"], opens = batch.category_of(transaction.category)
             planned.append(Planned("create", state, with_words=True, opens=opens))
         states = [plan.state for plan in planned]
-        if item[0].type is TransactionType.TRANSFER and states[0]["currency"] == states[1]["currency"]:
-            assert states[0]["minor_units"] + states[1]["minor_units"] == 0, "a transfer in one currency is net zero"
+        if item[0].type is TransactionType.TRANSFER:
+            _check_legs(item, states)
         head = batch.append(self.request.actor, *planned)
         return Receipt(states, head, batch.chart)
 
@@ -170,14 +171,14 @@ class Replace(Revise):
         if current["status"] == "void":
             raise Expired() if _has_expired(batch, current) else NotFound()
         self.expected(batch, current)
-        members = batch.members(current)
-        plans = [self._plan(batch, members[0], self.values)]
+        members, now = batch.members(current), batch.chain.now()
+        plans = [self._plan(batch, members[0], self.values, now)]
         if len(members) > 1:
             shared = SHARED_BY_LEGS if current["type"] is TransactionType.TRANSFER else SHARED
             values = {name: value for name, value in self.values.items() if name in shared}
             if current["type"] is TransactionType.TRANSFER:
-                _refuse_parting(current, plans[0].state)
-            plans += [self._plan(batch, member, values) for member in members[1:]]
+                _refuse_parting(current, plans[0])
+            plans += [self._plan(batch, member, values, now) for member in members[1:]]
         return self.book(batch, members, plans)
 
     def book(self, batch: Batch, members: Sequence[State], plans: Sequence[Planned]) -> Receipt:
@@ -187,8 +188,8 @@ class Replace(Revise):
             batch.append(self.request.actor, *changed)
         return Receipt([plan.state for plan in plans], batch.chain.head, batch.chart)
 
-    def _plan(self, batch: Batch, current: State, values: Mapping[str, Any]) -> Planned:
-        """The revision of one transaction that some values come to."""
+    def _plan(self, batch: Batch, current: State, values: Mapping[str, Any], now: dt.datetime) -> Planned:
+        """The revision of one transaction that some values come to; all of a group go by the same `now`."""
         values = dict(values)
         amount = values.pop("amount", None)
         account = batch.chart.accounts[current["account_id"]]
@@ -204,7 +205,7 @@ class Replace(Revise):
         opens = None
         if "category" in values:
             state["category_id"], opens = batch.category_of(values.pop("category"))
-        _set_status(batch, state, values)
+        _set_status(state, values, now)
         _refuse_read_only(current, {**state, **values})
         state |= values
         if amount is not None or currency != current["currency"]:
@@ -235,12 +236,22 @@ class ReplaceTransfer(Replace):
         if names[0] == names[1]:
             raise Invalid(errors={"to": ["A transfer goes to another account."]})
         ends = [batch.chart.account(name, field) for name, field in zip(names, ("from", "to"), strict=True)]
+        _refuse_foreign(values, ends)
         amounts = self._amounts(values, source, sink, [account["currency"] for account in ends])
-        plans = []
-        for leg, account, amount, sign in zip((source, sink), ends, amounts, (-1, +1), strict=True):
-            own = {**values, "account": account["name"], "currency": account["currency"], "amount": sign * amount}
-            plans.append(self._plan(batch, leg, own))
+        shared = {name: value for name, value in values.items() if name in SHARED_BY_LEGS}
+        plans, now = [], batch.chain.now()
+        for leg, own, account, amount, sign in zip(
+            (source, sink), (values, shared), ends, amounts, (-1, +1), strict=True
+        ):
+            figures = {"account": account["name"], "currency": account["currency"], "amount": sign * amount}
+            plans.append(self._plan(batch, leg, {**own, **figures}, now))
         return self.book(batch, (source, sink), plans)
+
+    def book(self, batch: Batch, members: Sequence[State], plans: Sequence[Planned]) -> Receipt:
+        """Book both plans where one of them changes something: the transfer has the version of what goes out."""
+        if any(plan.state != member for plan, member in zip(plans, members, strict=True)):
+            batch.append(self.request.actor, *plans)
+        return Receipt([plan.state for plan in plans], batch.chain.head, batch.chart)
 
     def _amounts(
         self, values: dict[str, Any], source: State, sink: State, currencies: Sequence[str]
@@ -250,6 +261,8 @@ class ReplaceTransfer(Replace):
         amount = values.pop("amount", None)
         to_amount = values.pop("to_amount", None)
         if amount is None:
+            if currencies[0] != source["currency"]:
+                raise Invalid(errors={"amount": ["The account is in another currency: say what goes out, too."]})
             amount = -to_decimal(source["minor_units"], source["currency"])
         if to_amount is None:
             if not same and (currencies[1] != sink["currency"] or source["currency"] == sink["currency"]):
@@ -257,6 +270,11 @@ class ReplaceTransfer(Replace):
             to_amount = amount if same else to_decimal(sink["minor_units"], sink["currency"])
         elif same and to_amount != amount:
             raise Invalid(errors={"to_amount": ["In one currency what goes out comes in."]})
+        for name, given, currency in zip(("amount", "to_amount"), (amount, to_amount), currencies, strict=True):
+            try:
+                to_minor_units(given, currency)
+            except AmountError as error:
+                raise Invalid(errors={name: [str(error)]}) from None
         return amount, to_amount
 
 
@@ -307,7 +325,26 @@ def _has_expired(batch: Batch, state: State) -> bool:
     return state["expires_at"] is not None and state["expires_at"] <= batch.chain.now()
 
 
-def _set_status(batch: Batch, state: State, values: dict[str, Any]) -> None:
+def _check_legs(legs: Sequence[Transaction], states: Sequence[State]) -> None:
+    """Refuse what was asked for when an account of that name had another currency."""
+    if states[0]["currency"] != states[1]["currency"]:
+        if legs[0].currency == legs[1].currency:
+            raise Invalid(errors={"to_amount": ["The accounts have two currencies: say what comes in, too."]})
+    elif states[0]["minor_units"] + states[1]["minor_units"] != 0:
+        raise Invalid(errors={"to_amount": ["In one currency what goes out comes in."]})
+
+
+def _refuse_foreign(values: dict[str, Any], ends: Sequence[AccountRow]) -> None:
+    """Take the currencies out of the values: they are those of the accounts."""
+    errors = {}
+    for name, account in zip(("currency", "to_currency"), ends, strict=True):
+        if values.pop(name, account["currency"]) != account["currency"]:
+            errors[name] = [f"The account {account['name']} is in {account['currency']}."]
+    if errors:
+        raise Invalid(errors=errors)
+
+
+def _set_status(state: State, values: dict[str, Any], now: dt.datetime) -> None:
     """Take status and expiry out of the values, where they change or keep what the state says."""
     status = values.get("status", state["status"])
     if status not in ("posted", "pending"):
@@ -315,21 +352,22 @@ def _set_status(batch: Batch, state: State, values: dict[str, Any]) -> None:
     expires_in = values.pop("expires_in", None)
     expires_at = values.pop("expires_at", state["expires_at"])
     if expires_in is not None:
-        expires_at = batch.chain.now() + dt.timedelta(seconds=expires_in)
+        expires_at = now + dt.timedelta(seconds=expires_in)
     if status == "posted":
         if expires_in is not None or (expires_at is not None and expires_at != state["expires_at"]):
-            raise Invalid(errors={"expires_at": ["Only a pending transaction expires."]})
+            named = "expires_at" if expires_in is None else "expires_in"
+            raise Invalid(errors={named: ["Only a pending transaction expires."]})
         expires_at = None
-    elif expires_at is not None and expires_at != state["expires_at"] and expires_at <= batch.chain.now():
+    elif expires_at is not None and expires_at != state["expires_at"] and expires_at <= now:
         raise Invalid(errors={"expires_at": ["Has to be in the future."]})
     values.pop("status", None)
     state["status"], state["expires_at"] = status, expires_at
 
 
-def _refuse_parting(current: State, wanted: State) -> None:
-    """A leg alone can have neither another amount nor another account."""
+def _refuse_parting(current: State, plan: Planned) -> None:
+    """A leg alone can have neither another amount nor another account; and no category."""
     parting = ("minor_units", "currency", "account_id", "category_id")
-    if any(wanted[name] != current[name] for name in parting):
+    if plan.opens is not None or any(plan.state[name] != current[name] for name in parting):
         raise Grouped(f"Change it at /transfers/{current['group']}.")
 
 

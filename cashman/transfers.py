@@ -178,4 +178,7 @@ def redact_one(id: str) -> Response:
 )
 def get_history(id: str) -> Response:
     """Show what happened to one: when, by whom, and what changed."""
-    return history_response(*ledger().history(id, TransactionType.TRANSFER))
+    versions, chart = ledger().history(id, TransactionType.TRANSFER)
+    if versions[0].state["group"] != id:
+        raise NotFound()
+    return history_response(versions, chart)

@@ -428,10 +428,11 @@ class NewTransactionFields(BookedFields, TransactionFields):
             return transaction
         data.pop("amount", None)
         group = data.pop("id", None) or str(ULID.from_datetime(utc_now()))
-        made = []
+        made: list[Transaction] = []
         for place, line in enumerate(lines):
             transaction = model(**{**data, **line, "id": member_id(group, place), "group": group})
             transaction.given = tuple({*given, *line} - {"lines"} | {"amount"})
+            transaction.expires_at = made[0].expires_at if made else transaction.expires_at  # to the microsecond
             made.append(transaction)
         return made
 

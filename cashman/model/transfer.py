@@ -92,6 +92,7 @@ class TransferSchema(BookedFields, TransferFields):
             )
             leg.account_field = ("from", "to")[place]
             leg.given = (*(name for name in given if name not in ("from", "to", "to_amount")), "account")
+            leg.expires_at = legs[0].expires_at if legs else leg.expires_at  # to the microsecond
             legs.append(leg)
         return legs
 
@@ -105,6 +106,8 @@ def _check_money(amount: Decimal, currency: str, field_name: str) -> None:
 
 class TransferRevisionSchema(RevisionSchema, TransferFields):
     """A transfer as PUT takes it: whole; with `partial=True` as PATCH does."""
+
+    description = Text(maximum=DESCRIPTION_CHARACTERS_MAX)
 
     @validates_schema
     def check_positive(self, data: Mapping[str, Any], **_: Any) -> None:
