@@ -1,11 +1,13 @@
 """The schema's history: it leads to the models, once, whoever starts first, and leaves the journal guarded."""
 
+import datetime as dt
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Column, Connection, Integer, MetaData, create_engine, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+from ulid import ULID
 
 from cashman import db, ledger, migrations
+from cashman.changes import Target
 from cashman.db import Base
 from cashman.errors import ConfigurationError
-from cashman.ledger import Books
+from cashman.ledger import Books, Ledger
 from cashman.migrations.__main__ import main
 from cashman.model.expense import Expense
 from cashman.model.filter import Filter
+from cashman.model.income import Income
+from cashman.verify import verify
 
 ROOT = Path(__file__).resolve().parents[1]
 REVISIONS = sorted(path.name.split("_")[0] for path in (migrations.FOLDER / "versions").glob("[0-9]*.py"))
@@ -129,6 +135,130 @@ def test_a_step_carries_on_what_an_older_release_has_booked(empty: Connection) -
     upgrade(empty, "0002")
     totals = empty.execute(text("SELECT currency, minor_units, count FROM account_totals ORDER BY currency"))
     assert [tuple(total) for total in totals] == [("JPY", -3, 1), ("USD", 480, 2)]
+
+
+KEPT_SINCE_0002 = ("ledgers", "accounts", "categories", "journal_heads", "journal", "journal_words", "revisions")
+DERIVED = (
+    "totals",
+    "turnovers",
+    "transaction_tags",
+    "stems",
+    "transactions",
+    "accounts",
+    "journal_heads",
+    "categories",
+)
+CHUNK_ROWS = 5_000
+"""What the step to 0003 puts into its indexes at a time."""
+
+
+def in_currency(books: Books, currency: str) -> None:
+    """Have the main account of ledger 2 in a currency, as no account was in any before schema 0003."""
+    statement = text("UPDATE accounts SET currency = :currency WHERE ledger_id = 2")
+    books.database.write(lambda connection: connection.execute(statement, {"currency": currency}))
+    books.charts.forget()
+
+
+def book_as_before_0003(books: Books, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """A ledger with what releases up to schema 0002 could book, and with what they wrote about its account."""
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "DEFAULTS", {})
+        books.database.write(lambda connection: ledger.found_ledger(connection, 2, "USD", "owner"))
+    old = Ledger(books, 2)
+    ids = [str(ULID()) for _ in range(5)]
+    day = dt.date(2024, 2, 29)
+    old.record(
+        Expense("Ramen in Kyōto", 20, id=ids[0], date=day, category="Food:Noodles", tags=["ramen", "trip"]),
+        Income("salary", 5000, id=ids[1], date=dt.date(1, 1, 1), category="Work", payee="Acme"),
+        Expense("!!!", "0.01", id=ids[2], date=dt.date(9999, 12, 31), notes="??"),
+        Expense("secret", 7, id=ids[3], date=day, payee="nobody", tags=["hidden"]),
+        Expense("mistake", 9, id=ids[4], date=day, category="Food", tags=["trip"]),
+    )
+    old.replace(Target(ids[0]), {"amount": Decimal("21.50"), "tags": ["trip", "Ästhetik"]})
+    old.replace(Target(ids[1]), {"category": None})
+    old.redact(Target(ids[3]))
+    old.void(Target(ids[4]))
+    old.void(Target(ids[2]))
+    old.restore(Target(ids[2]))
+    in_currency(books, "JPY")
+    old.record(
+        Expense("soba", 900, currency="JPY", date=day, category="Food:Noodles", tags=["trip"]),
+        Income("refund", 400, currency="JPY", date=dt.date(2024, 3, 1)),
+    )
+    in_currency(books, "USD")
+    old.record(*[Expense(f"number {number}", 1, date=day, tags=["many"]) for number in range(CHUNK_ROWS + 1)])
+    return old
+
+
+def contents(connection: Connection, table: str, columns: str = "*") -> list[dict[str, Any]]:
+    """Every row of a table that says something, in one order whatever the engine; a total of nothing says nothing."""
+    if table == "stems" and connection.dialect.name == "sqlite":
+        columns = "rowid, words"
+    rows = [dict(row._mapping) for row in connection.execute(text(f"SELECT {columns} FROM {table}"))]
+    return sorted((row for row in rows if row.get("count") != 0), key=repr)
+
+
+def test_the_step_to_0003_makes_of_what_was_booked_what_is_booked_today(
+    database_url: str, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Totals, turnovers, tags and stems are those of a ledger in which the same was booked by this release."""
+    today = Books(db.connect(database_url))
+    old = book_as_before_0003(today, monkeypatch)
+    url = make_url(empty_url)
+    if url.get_backend_name() == "sqlite":
+        Path(str(url.database)).parent.mkdir()
+    else:
+        url = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        upgrade(connection, "0002")
+        quote = connection.dialect.identifier_preparer.quote
+        for table in (*KEPT_SINCE_0002, "transactions"):
+            names = [column["name"] for column in inspect(connection).get_columns(table)]
+            listed = ", ".join(quote(name) for name in names)
+            rows = today.database.read(lambda read, table=table, listed=listed: contents(read, table, listed))
+            values = ", ".join(f":{name}" for name in names)
+            connection.execute(text(f"INSERT INTO {table} ({listed}) VALUES ({values})"), rows)
+    engine.dispose()
+
+    migrated = Books(db.connect(empty_url))
+    migrated.database.open()
+    assert migrated.database.read(drift) == []
+    for table in DERIVED:
+        expected = today.database.read(lambda connection, table=table: contents(connection, table))
+        found = migrated.database.read(lambda connection, table=table: contents(connection, table))
+        assert found == expected, table
+        assert found, "something is compared"
+    assert verify(migrated.database) == verify(today.database)
+
+    both = [old, Ledger(migrated, 2)]
+    asked = (
+        Filter(category="Food"), Filter(tags=("trip",)), Filter(stems=("kyoto",)), Filter(stems=("secret",)),
+        Filter(currency="JPY"), Filter(sort="created_at", limit=10), Filter(sort="amount", limit=10),
+    )  # fmt: skip
+    for filter_ in asked:
+        expected, found = ([row.id for row in each.find(filter_).rows] for each in both)
+        assert found == expected
+    assert both[1].find(Filter(sort="created_at", limit=2)).next_cursor is not None
+    for each in both:
+        each.record(Income("afterwards", 1, date=dt.date(2024, 2, 29), category="Food:Noodles", tags=["new"]))
+    expected, found = (each.books.database.read(lambda connection: contents(connection, "totals")) for each in both)
+    assert found == expected
+    verify(migrated.database)
+    for books in (today, migrated):
+        books.database.close()
+
+
+def test_a_migrated_ledger_seals_its_cursors_with_a_secret_of_its_own(empty: Connection) -> None:
+    upgrade(empty, "0002")
+    for number in (1, 2):
+        statement = "INSERT INTO ledgers (id, ulid, currency, created_at) VALUES (:id, :ulid, 'USD', :created_at)"
+        values = {"id": number, "ulid": str(ULID()), "created_at": "2026-11-20T00:00:00.000000Z"}
+        empty.execute(text(statement), values)
+    upgrade(empty)
+    secrets = [bytes(secret) for secret in empty.execute(text("SELECT cursor_secret FROM ledgers")).scalars()]
+    assert [len(secret) for secret in secrets] == [32, 32]
+    assert secrets[0] != secrets[1]
 
 
 def test_a_database_that_is_up_to_date_is_left_alone(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,11 @@ def upgrade() -> None:
     op.add_column("journal_heads", sa.Column("chart_sequence", sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("journal_heads", sa.Column("renamed_sequence", sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("journal_heads", sa.Column("next_expiry", bytewise(27)))
-    op.execute("UPDATE journal_heads SET chart_sequence = sequence")
+    op.execute(
+        """UPDATE journal_heads SET chart_sequence = (
+               SELECT max(j.sequence) FROM journal j
+               WHERE j.ledger_id = journal_heads.ledger_id AND j.entry NOT LIKE '%"entity":"transaction"%')"""
+    )
     op.add_column("accounts", sa.Column("kind", bytewise(10)))
     op.add_column("accounts", sa.Column("opening_minor_units", sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("accounts", sa.Column("opening_date", sa.Date))
