@@ -1,7 +1,7 @@
 """Pages of transactions: any combination of filters, in any order, and page 10,000 at the cost of page 1.
 
 A statement is built once for each shape of a filter. PostgreSQL knows how its rows are distributed and plans for
-itself; SQLite does not, so what is few is counted here, and drives: see `_driver`.
+itself; SQLite does not, so here it is decided which index leads, and what is few is counted: see `_lead`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +71,8 @@ class _Shape(NamedTuple):
     """What of a filter makes another statement; the rest is its parameters."""
 
     engine: str
-    driver: str | None
+    lead: str | None
+    """On SQLite what the rows are found by; None where the engine decides."""
     given: frozenset[str]
     categories: int
     tags: int
@@ -138,7 +139,7 @@ def _values(
         values |= {f"category_{number}": id_ for number, id_ in enumerate(ids[:_WALKS_MAX])}
     if filter_.stems is not None:
         values |= search.parameters(connection.dialect.name, ledger_id, filter_.stems)
-    ranges = _ranges(connection, ledger_id, filter_) if _has_amounts(filter_) else None
+    ranges = _ranges(connection, ledger_id, filter_) if _has_amounts(filter_) or filter_.sort == "amount" else None
     for number, (code, low, high) in enumerate(ranges or ()):
         values |= {f"code_{number}": code, f"low_{number}": low, f"high_{number}": high}
     return None if [] in (values.get("category_ids"), ranges) or filter_.stems == () else values
@@ -171,7 +172,7 @@ def _shape(connection: Connection, filter_: Filter, values: Mapping[str, Any]) -
     engine = connection.dialect.name
     return _Shape(
         engine,
-        _driver(connection, filter_, values) if engine == "sqlite" else None,
+        _lead(connection, filter_, values, given) if engine == "sqlite" else None,
         frozenset(given),
         len(values.get("category_ids", ())),
         len(filter_.tags),
@@ -181,22 +182,51 @@ def _shape(connection: Connection, filter_: Filter, values: Mapping[str, Any]) -
     )
 
 
-def _driver(connection: Connection, filter_: Filter, values: Mapping[str, Any]) -> str | None:
-    """The condition that so few rows meet that they are found by it, and sorted; None where none is known to be so.
+_LEADS: Final[Mapping[str, tuple[str, ...]]] = {
+    "stems": ("sequence",),
+    "amounts": ("currency", "minor_units", "id"),
+    "group": ("group",),
+    "tags": (),
+    "payee": ("payee", "date", "id"),
+    "category": ("category_id", "date", "id"),
+    "account_id": ("account_id", "date", "id"),
+    "type": ("type", "date", "id"),
+    "date": ("date", "id"),
+    "sequence": ("sequence",),
+}
+"""What SQLite can be led by, the most selective first, and the columns that it may use the index of."""
 
-    SQLite would go along the order of the list and test each row, through a whole ledger for a word that is rare.
+
+def _lead(connection: Connection, filter_: Filter, values: Mapping[str, Any], given: set[str]) -> str:
+    """What the rows are found by: few enough to be sorted, or the index that gives them in the order of the list.
+
+    Left alone SQLite, which knows no frequencies, may go along the order of the list and test each row: for a word
+    that is rare through a whole ledger.
     """
-    if filter_.stems is not None and search.count(connection, values, _FEW_ROWS + 1) <= _FEW_ROWS:
+    if "stems" in given and search.count(connection, values, _FEW_ROWS + 1) <= _FEW_ROWS:
         return "stems"
-    if _has_amounts(filter_) and filter_.sort != "amount":
-        number = found = 0
-        while f"code_{number}" in values and found <= _FEW_ROWS:
-            range_ = {name: values[f"{name}_{number}"] for name in ("code", "low", "high")}
-            found += connection.execute(_few_in_range, {"ledger_id": values["ledger_id"], **range_}).scalar_one()
-            number += 1
-        if found <= _FEW_ROWS:
-            return "amounts"
-    return None
+    if filter_.sort == "amount" or ("amounts" in given and _are_few_in_ranges(connection, values)):
+        return "amounts"
+    if "group" in given:
+        return "group"
+    if filter_.sort == "created_at":
+        return "payee" if "payee" in given else "sequence"
+    if filter_.tags:
+        return "tags"
+    if "payee" in given:
+        return "payee"
+    if 0 < len(values.get("category_ids", ())) <= _WALKS_MAX:
+        return "category"
+    return next((name for name in ("account_id", "type") if name in given), "date")
+
+
+def _are_few_in_ranges(connection: Connection, values: Mapping[str, Any]) -> bool:
+    number = found = 0
+    while f"code_{number}" in values and found <= _FEW_ROWS:
+        range_ = {name: values[f"{name}_{number}"] for name in ("code", "low", "high")}
+        found += connection.execute(_few_in_range, {"ledger_id": values["ledger_id"], **range_}).scalar_one()
+        number += 1
+    return found <= _FEW_ROWS
 
 
 # From a shape to a statement.
@@ -205,18 +235,18 @@ def _driver(connection: Connection, filter_: Filter, values: Mapping[str, Any]) 
 @lru_cache(512)
 def _listing(shape: _Shape) -> Select[Any]:
     """The statement for one page and one row more, which tells whether there is a next page."""
-    if shape.driver == "amounts":
+    if shape.lead == "amounts":
         return _gathered(shape, [_amount_between(number, _own.__getitem__) for number in range(shape.ranges)])
-    walks = 0 < shape.categories <= _WALKS_MAX and shape.sort == "date" and not shape.tags and shape.driver is None
-    if walks and shape.categories > 1:
-        of_each = [_own.category_id == bindparam(f"category_{number}") for number in range(shape.categories)]
-        return _gathered(shape, of_each)
-    conditions, order = _conditions(shape), _order(shape)
-    if walks:
-        conditions.append(_own.category_id == bindparam("category_0"))
-    elif shape.categories:
-        conditions.append(_column(shape, "category_id").in_(bindparam("category_ids", expanding=True)))
-    return _with_tags(shape, select(*_RAW)).where(*conditions).order_by(*order).limit(bindparam("rows"))
+    if shape.lead == "category":
+        return _gathered(shape, [_own.category_id == bindparam(f"category_{n}") for n in range(shape.categories)])
+    conditions = [*_conditions(shape), *_of_categories(shape)]
+    return _with_tags(shape, select(*_RAW)).where(*conditions).order_by(*_order(shape)).limit(bindparam("rows"))
+
+
+def _of_categories(shape: _Shape) -> list[ColumnElement[bool]]:
+    if not shape.categories or shape.lead == "category":
+        return []
+    return [_column(shape, "category_id").in_(bindparam("category_ids", expanding=True))]
 
 
 def _gathered(shape: _Shape, parts: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -226,14 +256,11 @@ def _gathered(shape: _Shape, parts: Sequence[ColumnElement[bool]]) -> Select[Any
     """
     keys = [_own[name] for name, _ in SORT_KEYS[shape.sort]]
     names = dict.fromkeys([*(key.name for key in keys), "id"])
+    conditions = [*_conditions(shape), *_of_categories(shape)]
     found = []
-    for part in parts:
-        statement = _with_tags(shape, select(*(_own[name] for name in names))).where(part, *_conditions(shape))
-        if shape.driver == "amounts" and shape.categories:
-            category = _column(shape, "category_id").in_(bindparam("category_ids", expanding=True))
-            statement = statement.where(category)
-        page_of_part = statement.order_by(*_order(shape)).limit(bindparam("rows")).subquery()
-        found.append(select(page_of_part))
+    for part in parts or [literal_column("1 = 0")]:
+        statement = _with_tags(shape, select(*(_own[name] for name in names))).where(part, *conditions)
+        found.append(select(statement.order_by(*_order(shape)).limit(bindparam("rows")).subquery()))
     every = union_all(*found).subquery()
     first = select(every.c.id).order_by(*_directed(shape, [every.c[key.name] for key in keys])).limit(bindparam("rows"))
     chosen = first.subquery()
@@ -246,7 +273,7 @@ def _order(shape: _Shape) -> list[Any]:
 
 
 def _keys(shape: _Shape) -> list[ColumnElement[Any]]:
-    if shape.tags and shape.sort == "date" and shape.driver is None:
+    if shape.lead == "tags" or (shape.tags and shape.lead is None and shape.sort == "date"):
         return [TransactionTag.date, TransactionTag.transaction_id]  # type: ignore[list-item]  # a tag's own order
     return [_column(shape, name) for name, _ in SORT_KEYS[shape.sort]]
 
@@ -256,9 +283,9 @@ def _directed(shape: _Shape, keys: Sequence[ColumnElement[Any]]) -> list[Any]:
 
 
 def _column(shape: _Shape, name: str) -> ColumnElement[Any]:
-    """A column; where something else drives, one that SQLite takes no index for (its idiom is a unary plus)."""
+    """A column; where another one leads, one that SQLite takes no index for (its idiom is a unary plus)."""
     column = _own[name]
-    if shape.driver is None:
+    if shape.lead is None or name in _LEADS[shape.lead]:
         return column
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
@@ -292,7 +319,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[_Shape], ColumnElement[bool]]]] = {
     "last_day": lambda shape: _column(shape, "date") <= bindparam("last_day", type_=_own.date.type),
     "transfers": lambda shape: _column(shape, "id") == _own.group,
     "account_id": lambda shape: _of_account(shape),
-    "stems": lambda shape: search.holds_all_stems(shape.engine, _own.sequence),
+    "stems": lambda shape: search.holds_all_stems(shape.engine, _column(shape, "sequence")),
     "amounts": lambda shape: _in_some_range(shape),
 }
 """What each part of a filter asks of a row."""
@@ -309,7 +336,7 @@ def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
         conditions.append(_column(shape, "status") == "posted")
     else:
         conditions += [_column(shape, "status") != "void", stands]
-    named = shape.given - {"amounts"} if shape.driver == "amounts" else shape.given
+    named = shape.given - {"amounts"} if shape.lead == "amounts" else shape.given
     conditions += [condition(shape) for name, condition in _CONDITIONS.items() if name in named]
     if "after" in shape.given:
         keys = _keys(shape)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, select, text, union_all
+from sqlalchemy import Connection, Select, bindparam, case, func, select, text, union_all
 
 from cashman.chart import Chart, Standing
 from cashman.db import table, utc_now
@@ -97,11 +97,15 @@ def _read_sums(
 # Balances.
 
 _pending = (
-    select(Transaction.account_id, Transaction.currency, func.sum(Transaction.minor_units))
+    select(
+        Transaction.account_id,
+        Transaction.currency,
+        # As a condition the date would take SQLite along the index of all dates.
+        func.sum(case((Transaction.date <= bindparam("as_of"), Transaction.minor_units), else_=0)),
+    )
     .where(
         Transaction.ledger_id == bindparam("ledger_id"),
         text("transactions.status = 'pending'"),
-        Transaction.date <= bindparam("as_of"),
         Transaction.expires_at.is_(None) | (Transaction.expires_at > bindparam("now")),
     )
     .group_by(Transaction.account_id, Transaction.currency)
