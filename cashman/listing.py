@@ -237,14 +237,16 @@ def _listing(shape: _Shape) -> Select[Any]:
     """The statement for one page and one row more, which tells whether there is a next page."""
     if shape.lead == "amounts":
         return _gathered(shape, [_amount_between(number, _own.__getitem__) for number in range(shape.ranges)])
-    if shape.lead == "category":
+    if shape.lead == "category" and shape.categories > 1:
         return _gathered(shape, [_own.category_id == bindparam(f"category_{n}") for n in range(shape.categories)])
     conditions = [*_conditions(shape), *_of_categories(shape)]
     return _with_tags(shape, select(*_RAW)).where(*conditions).order_by(*_order(shape)).limit(bindparam("rows"))
 
 
 def _of_categories(shape: _Shape) -> list[ColumnElement[bool]]:
-    if not shape.categories or shape.lead == "category":
+    if shape.lead == "category":
+        return [] if shape.categories > 1 else [_own.category_id == bindparam("category_0")]
+    if not shape.categories:
         return []
     return [_column(shape, "category_id").in_(bindparam("category_ids", expanding=True))]
 
@@ -285,22 +287,26 @@ def _directed(shape: _Shape, keys: Sequence[ColumnElement[Any]]) -> list[Any]:
 def _column(shape: _Shape, name: str) -> ColumnElement[Any]:
     """A column; where another one leads, one that SQLite takes no index for (its idiom is a unary plus)."""
     column = _own[name]
-    if shape.lead is None or name in _LEADS[shape.lead]:
-        return column
+    return column if shape.lead is None or name in _LEADS[shape.lead] else _not_by_index(column)
+
+
+def _not_by_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
 def _with_tags(shape: _Shape, statement: Select[Any]) -> Select[Any]:
     for number in range(shape.tags):
         tags = table(TransactionTag) if number == 0 else table(TransactionTag).alias()
+        leads = number == 0 and shape.lead == "tags"
+        date, id_ = (_not_by_index(key) if leads else key for key in (tags.c.date, tags.c.transaction_id))
         statement = statement.join(
             tags,
             and_(
                 tags.c.ledger_id == _own.ledger_id,
                 tags.c.ledger_id == bindparam("ledger_id"),
                 tags.c.tag == bindparam(f"tag_{number}"),
-                tags.c.date == _own.date,
-                tags.c.transaction_id == _own.id,
+                date == _own.date,
+                id_ == _own.id,
             ),
         )
     return statement

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, case, func, select, text, union_all
+from sqlalchemy import Connection, Select, bindparam, func, select, text, union_all
 
 from cashman.chart import Chart, Standing
 from cashman.db import table, utc_now
@@ -96,19 +96,21 @@ def _read_sums(
 
 # Balances.
 
-_pending = (
-    select(
-        Transaction.account_id,
-        Transaction.currency,
-        # As a condition the date would take SQLite along the index of all dates.
-        func.sum(case((Transaction.date <= bindparam("as_of"), Transaction.minor_units), else_=0)),
-    )
+# On its own, or SQLite would be led by another index to group or to order by.
+_standing = (
+    select(Transaction.account_id, Transaction.currency, Transaction.minor_units, Transaction.date)
     .where(
         Transaction.ledger_id == bindparam("ledger_id"),
         text("transactions.status = 'pending'"),
         Transaction.expires_at.is_(None) | (Transaction.expires_at > bindparam("now")),
     )
-    .group_by(Transaction.account_id, Transaction.currency)
+    .cte("standing")
+    .prefix_with("MATERIALIZED")
+)
+_pending = (
+    select(_standing.c.account_id, _standing.c.currency, func.sum(_standing.c.minor_units))
+    .where(_standing.c.date <= bindparam("as_of"))
+    .group_by(_standing.c.account_id, _standing.c.currency)
 )
 _later_that_day = select(func.coalesce(func.sum(Transaction.minor_units), 0)).where(
     Transaction.ledger_id == bindparam("ledger_id"),

@@ -208,24 +208,33 @@ def _parse_array(data: bytes, schema: Schema) -> list[Any]:
     document = parse_json(data)
     if not isinstance(document, list):
         raise ValidationError("Has to be a JSON array.")
-    _check_count(len(document))
+    _check_count(sum(map(_count, document)))
     return cast(list[Any], schema.load(document, many=True))
 
 
 def _parse_lines(data: bytes, schema: Schema) -> list[Any]:
     lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
     _check_count(len(lines))
-    items, errors = [], {}
+    items, errors, count = [], {}, 0
     for number, line in lines:
         try:
-            items.append(schema.load(parse_json(line)))
+            document = parse_json(line)
+            count += _count(document)
+            items.append(schema.load(document) if count <= BATCH_TRANSACTIONS_MAX else None)
         except ValidationError as error:
             errors[number] = error.messages
         except MalformedDocument as error:
             errors[number] = {"document": [error.detail]}
+    _check_count(count or 1)
     if errors:
         raise ValidationError(errors)
     return items
+
+
+def _count(document: Any) -> int:
+    """How many transactions a document comes to: a receipt has as many as it has lines."""
+    lines = document.get("lines") if isinstance(document, dict) else None
+    return len(lines) if isinstance(lines, list) and lines else 1
 
 
 def _check_count(count: int) -> None:

@@ -110,7 +110,8 @@ class Transaction(Base):
         _partial_index("category", "category_id IS NOT NULL", "category_id", "date", "id"),
         _partial_index("payee", "payee IS NOT NULL", "payee", "date", "id"),
         _partial_index("group", '"group" IS NOT NULL', "group"),
-        _partial_index("pending", "status = 'pending'", "expires_at"),
+        # The status, although it is always the same there: SQLite takes an index that more columns are fixed of.
+        _partial_index("pending", "status = 'pending'", "status", "expires_at"),
     )
 
     def __init__(
@@ -409,7 +410,7 @@ class NewTransactionFields(BookedFields, TransactionFields):
             try:
                 self._check_money(data, line["amount"], "amount")
             except ValidationError as error:
-                errors.setdefault("lines", {})[place] = error.messages
+                errors.setdefault("lines", {})[place] = {"amount": error.messages}
         if errors:
             raise ValidationError(errors)
         if "amount" in data and data["amount"] != sum(line["amount"] for line in lines):

@@ -66,7 +66,7 @@ def _extend_transactions() -> None:
         ("category", ["category_id", "date", "id"], "category_id IS NOT NULL"),
         ("payee", ["payee", "date", "id"], "payee IS NOT NULL"),
         ("group", ["group"], '"group" IS NOT NULL'),
-        ("pending", ["expires_at"], "status = 'pending'"),
+        ("pending", ["status", "expires_at"], "status = 'pending'"),
     ):
         op.create_index(
             f"ix_transactions_{name}",
