@@ -26,13 +26,13 @@ def _gives(required: Sequence[str], **properties: Any) -> dict[str, Any]:
     return {JSON: {"schema": lines}, CSV: {"schema": _TEXT}}
 
 
-def _answer(report: Report, names: Sequence[str]) -> Response:
+def _answer(report: Report, names: Sequence[str], *, also: object = "") -> Response:
     """A report in the form that the caller prefers; `names` are the members of a line, for where there is none."""
     mimetype = request.accept_mimetypes.best_match([JSON, CSV]) or JSON
     if mimetype == CSV:
-        response = at_head(report.head, lambda: _csv(report.lines, names), CSV)
+        response = at_head(report.head, lambda: _csv(report.lines, names), CSV, also=also)
     else:
-        response = at_head(report.head, lambda: encode_json(report.lines))
+        response = at_head(report.head, lambda: encode_json(report.lines), also=also)
     response.vary.add("Accept")
     return response
 
@@ -69,8 +69,9 @@ def _cell(value: Any) -> Any:
 )
 def get_balances() -> Response:
     """Show what is in each account at the end of a day, with its opening balance."""
-    as_of = load_query(BalancesSchema).get("as_of")
-    return _answer(ledger().balances(as_of), ["account", "currency", "balance", "available", "as_of"])
+    books = ledger()
+    as_of = load_query(BalancesSchema).get("as_of") or books.today
+    return _answer(books.balances(as_of), ["account", "currency", "balance", "available", "as_of"], also=as_of)
 
 
 @bp.get("/reports/summary")

@@ -29,6 +29,7 @@ from cashman.chart import Chart
 from cashman.db import off_loop, rfc3339
 from cashman.errors import Invalid, MalformedDocument, Problem, UnsupportedMediaType
 from cashman.journal import Head
+from cashman.ledger import Ledger
 from cashman.limits import (
     BATCH_BYTES_MAX,
     BATCH_TRANSACTIONS_MAX,
@@ -39,6 +40,7 @@ from cashman.listing import Page
 from cashman.model.fields import ULID_PATTERN, Amount, RecordedAt
 from cashman.model.money import parse_json_number, to_decimal
 from cashman.model.transaction import TransactionFields
+from cashman.pages import EncodedPage
 from cashman.queries import COLUMN_NAMES, State, Version
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -485,40 +487,67 @@ def not_modified(tag: str, head: Head | None = None) -> Response | None:
 
 def at_head(head: Head, body: Callable[[], bytes], mimetype: str = JSON) -> Response:
     """What was read at a head, with a weak tag made of that and the query; the body only where it is needed."""
+    tag = _tag(head, mimetype)
+    return not_modified(tag, head) or Response(body(), headers=_read_at(head, tag), mimetype=mimetype)
+
+
+def _tag(head: Head, mimetype: str = JSON) -> str:
     query = hashlib.sha256(f"{mimetype} {request.full_path}".encode()).hexdigest()[:16]
-    tag = f'W/"{head.sequence}-{head.hash.hex()[:16]}-{query}"'
-    response = not_modified(tag, head)
-    if response is None:
-        response = Response(body(), mimetype=mimetype)
-        response.headers["ETag"] = tag
-        response.headers["Cashman-Head"] = str(head)
+    return f'W/"{head.sequence}-{head.hash.hex()[:16]}-{query}"'
+
+
+def _read_at(head: Head, tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Cashman-Head": str(head)}
+
+
+def list_response(books: Ledger, find: Callable[[], Page]) -> Response:
+    """A page of transactions as a bare array; what belongs to the list travels in headers.
+
+    The page is found only where the client does not have it, and this worker has not encoded it before.
+    """
+    head, query = books.head(), request.full_path
+    if head is not None:
+        tag = _tag(head)
+        unchanged = not_modified(tag, head)
+        if unchanged is not None:
+            return unchanged
+        known = current.pages().get((books.id, head.hash, query))
+        if known is not None:
+            return _page_response(known, head, tag)
+    page = find()
+    encoded = EncodedPage(_page_body(page), _next_link(page))
+    if head is not None:
+        current.pages().put((books.id, page.head.hash, query), encoded)
+    return _page_response(encoded, page.head, _tag(page.head))
+
+
+def _page_response(page: EncodedPage, head: Head, tag: str) -> Response:
+    response = Response(page.body, headers=_read_at(head, tag), mimetype=JSON)
+    if page.link is not None:
+        response.headers["Link"] = page.link
     return response
 
 
-def list_response(page: Page) -> Response:
-    """A page of transactions as a bare array; what belongs to the list travels in headers."""
+def _next_link(page: Page) -> str | None:
+    if page.next_cursor is None:
+        return None
+    parameters = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
+    return f'<{request.path}?{urlencode([*parameters, ("cursor", page.next_cursor)])}>; rel="next"'
 
-    def body() -> bytes:
-        chart = page.chart
-        if page.counterparts is not None:
-            rows = [show_transfer([row, page.counterparts[row.group]], chart) for row in page.rows]
-            return encode_json(rows)
-        shown = [encode_row(row, chart) for row in page.rows]
-        if page.balances is None:
-            return encode_json(shown)
-        return encode_json(
-            [
-                {**msgspec.structs.asdict(one), "balance": to_decimal(balance, row.currency)}
-                for one, row, balance in zip(shown, page.rows, page.balances, strict=True)
-            ]
-        )
 
-    response = at_head(page.head, body)
-    if page.next_cursor is not None:
-        parameters = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
-        query = urlencode([*parameters, ("cursor", page.next_cursor)])
-        response.headers["Link"] = f'<{request.path}?{query}>; rel="next"'
-    return response
+def _page_body(page: Page) -> bytes:
+    chart = page.chart
+    if page.counterparts is not None:
+        return encode_json([show_transfer([row, page.counterparts[row.group]], chart) for row in page.rows])
+    shown = [encode_row(row, chart) for row in page.rows]
+    if page.balances is None:
+        return encode_json(shown)
+    return encode_json(
+        [
+            {**msgspec.structs.asdict(one), "balance": to_decimal(balance, row.currency)}
+            for one, row, balance in zip(shown, page.rows, page.balances, strict=True)
+        ]
+    )
 
 
 HISTORY = {
