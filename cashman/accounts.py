@@ -19,6 +19,7 @@ from cashman.errors import (
     NotFound,
     TotalTooLarge,
 )
+from cashman.listing import Page
 from cashman.model.account import AccountRevisionSchema, AccountSchema, shown
 from cashman.model.filter import AccountFilterSchema
 from cashman.wire import (
@@ -167,5 +168,9 @@ def delete_one(account_id: int) -> Response:
 def get_transactions(account_id: int) -> Response:
     """List an account's transactions, with the balance after each of them."""
     books = ledger()
-    filter_ = replace(load_query(AccountFilterSchema), account=books.account(account_id)["name"])
-    return list_response(books.find_on_account(filter_))
+
+    def find() -> Page:
+        filter_ = replace(load_query(AccountFilterSchema), account=books.account(account_id)["name"])
+        return books.find_on_account(filter_)
+
+    return list_response(books, find)

@@ -263,6 +263,8 @@ class Batch:
             return False
         compared = ["type", "status", "minor_units", "currency", "account_id", "group", *WORDS]
         compared += [name for name in ("date", "expires_at") if name in transaction.given]
+        if (own["expires_at"] is None) != (first["expires_at"] is None):
+            return False
         path = None if first["category_id"] is None else self.chart.categories[first["category_id"]]
         return transaction.category == path and all(own[name] == first[name] for name in compared)
 

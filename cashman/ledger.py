@@ -27,7 +27,7 @@ from cashman.changes import (
 )
 from cashman.chart import AccountRow, Chart, Charts, Standing
 from cashman.chart_changes import CloseBooks, DeleteAccount, MoveCategories, OpenAccount, ReplaceAccount
-from cashman.db import Database, Instant, table, utc_now
+from cashman.db import Database, Instant, rfc3339, table, utc_now
 from cashman.errors import ConfigurationError, NotFound, Problem, StoreUnavailable
 from cashman.journal import Chain, Head
 from cashman.listing import Page
@@ -229,6 +229,13 @@ class Ledger:
 
     # What comes out.
 
+    def head(self) -> Head | None:
+        """The head that a read would be made at now; None where something has expired that is not recorded yet."""
+        sequence, hash_, next_expiry = self.books.database.peek(_PEEK.format(self.id))
+        if next_expiry is not None and next_expiry <= rfc3339(utc_now()):
+            return None
+        return Head(sequence, bytes(hash_))
+
     def _read(self, work: Callable[[Connection, Standing], Result], *, long: bool = False) -> Result:
         """Run a read in one snapshot, after what has expired by now is recorded.
 
@@ -326,6 +333,9 @@ class Ledger:
     def journal(self, after: int, limit: int) -> tuple[Sequence[Any], journal.Head]:
         """The journal's entries after a sequence number, as (entry, hash, words), and its head."""
         return self._read(lambda connection, _: journal.feed(connection, self.id, after, limit), long=True)
+
+
+_PEEK: Final = "SELECT sequence, hash, next_expiry FROM journal_heads WHERE ledger_id = {}"
 
 
 class _Due(Exception):

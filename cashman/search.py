@@ -4,7 +4,7 @@ Full text is FTS5 on SQLite and an array with an inverted index on PostgreSQL. B
 made, so both find the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -175,7 +175,7 @@ def parameters(engine: str, ledger_id: int, stems: Sequence[str]) -> dict[str, A
     return {"stems": list(stems)}
 
 
-def stored_stems(connection: Connection, ledger_id: int) -> Iterable[tuple[int, list[str]]]:
+def stored_stems(connection: Connection, ledger_id: int) -> Generator[tuple[int, list[str]], None, None]:
     """Every indexed transaction as (sequence, stems), in the order of the sequence."""
     base = ledger_id << _SEQUENCE_BITS
     if connection.dialect.name == "sqlite":
@@ -188,5 +188,6 @@ def stored_stems(connection: Connection, ledger_id: int) -> Iterable[tuple[int, 
         statement = (
             select(_STEMS.c.sequence, _STEMS.c.words).where(_STEMS.c.ledger_id == ledger_id).order_by(_STEMS.c.sequence)
         )
-    for number, words in connection.execute(statement.execution_options(yield_per=5_000)):
-        yield (number & (1 << _SEQUENCE_BITS) - 1, words.split(" ") if isinstance(words, str) else words)
+    with connection.execute(statement.execution_options(yield_per=5_000)) as rows:
+        for number, words in rows:
+            yield (number & (1 << _SEQUENCE_BITS) - 1, words.split(" ") if isinstance(words, str) else words)

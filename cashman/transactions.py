@@ -68,7 +68,8 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
     )
     def get_list() -> Response:
         """List what stands, filtered, sorted and in pages."""
-        return list_response(ledger().find(load_query(FilterSchema, type=type_)))
+        books = ledger()
+        return list_response(books, lambda: books.find(load_query(FilterSchema, type=type_)))
 
     @bp.post("")
     @contract(

@@ -63,7 +63,8 @@ def _target(id: str) -> Target:
 )
 def get_list() -> Response:
     """List transfers, filtered, sorted and in pages; `account` means either end."""
-    return list_response(ledger().find_transfers(load_query(FilterSchema, type=TransactionType.TRANSFER)))
+    books = ledger()
+    return list_response(books, lambda: books.find_transfers(load_query(FilterSchema, type=TransactionType.TRANSFER)))
 
 
 @bp.post("")

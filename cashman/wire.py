@@ -485,14 +485,17 @@ def not_modified(tag: str, head: Head | None = None) -> Response | None:
     return empty_response(304, {"ETag": tag} if head is None else {"ETag": tag, "Cashman-Head": str(head)})
 
 
-def at_head(head: Head, body: Callable[[], bytes], mimetype: str = JSON) -> Response:
-    """What was read at a head, with a weak tag made of that and the query; the body only where it is needed."""
-    tag = _tag(head, mimetype)
+def at_head(head: Head, body: Callable[[], bytes], mimetype: str = JSON, *, also: object = "") -> Response:
+    """What was read at a head, with a weak tag made of that and the query; the body only where it is needed.
+
+    `also` is what it depends on besides, such as the day that it is.
+    """
+    tag = _tag(head, f"{mimetype} {also}")
     return not_modified(tag, head) or Response(body(), headers=_read_at(head, tag), mimetype=mimetype)
 
 
-def _tag(head: Head, mimetype: str = JSON) -> str:
-    query = hashlib.sha256(f"{mimetype} {request.full_path}".encode()).hexdigest()[:16]
+def _tag(head: Head, form: str = JSON) -> str:
+    query = hashlib.sha256(f"{form} {request.full_path}".encode()).hexdigest()[:16]
     return f'W/"{head.sequence}-{head.hash.hex()[:16]}-{query}"'
 
 

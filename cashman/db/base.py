@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Final, TypeVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -149,6 +149,19 @@ class Database(ABC):
                 return run(lambda: work(connection))
 
         return self._retried(read_once, lambda error: error.connection_invalidated)
+
+    def peek(self, statement: str) -> Sequence[Any]:
+        """The one row of a single statement: for what is asked before every read, with nothing around it."""
+
+        def peek_once() -> Sequence[Any]:
+            self._check_place(writing=False)
+            return self._peek(statement)
+
+        return self._retried(peek_once, lambda error: error.connection_invalidated)
+
+    def _peek(self, statement: str) -> Sequence[Any]:
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            return connection.exec_driver_sql(statement).one()
 
     def write(self, work: Work[Result]) -> Result:
         """Run work(connection) in one transaction that is on disk when this returns; all of it, or nothing."""

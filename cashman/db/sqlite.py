@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -66,6 +66,8 @@ class SqliteDatabase(Database):
             )
 
         self._held = threading.local()
+        self._connect_driver = connect
+        self._peeking: sqlite3.Connection | None = None
         self.engine = create_engine(
             "sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=0, pool_timeout=30
         )
@@ -151,6 +153,30 @@ class SqliteDatabase(Database):
 
     def _connect_reader(self) -> Connection:
         return self.engine.connect()
+
+    def _peek(self, statement: str) -> Sequence[Any]:
+        """On a connection of its own and past SQLAlchemy: a tenth of the cost of a transaction."""
+        try:
+            if self._peeking is None:
+                self._peeking = self._connect_driver()
+                self._configure(self._peeking, None)
+            (row,) = self._peeking.execute(statement).fetchall()
+        except sqlite3.Error:  # the usual way says what it means
+            self._stop_peeking()
+            with self._connect_reader() as connection:
+                return connection.exec_driver_sql(statement).one()
+        found: Sequence[Any] = row
+        return found
+
+    def _stop_peeking(self) -> None:
+        connection, self._peeking = self._peeking, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def close(self) -> None:
+        self._stop_peeking()
+        super().close()
 
     def _connect_writer(self) -> Connection:
         self._changes_checkpointed = 0  # each connection counts its own

@@ -190,10 +190,17 @@ class Day(fields.Field[dt.date]):
 
 
 class RecordedAt(fields.AwareDateTime):
-    """An instant in UTC as RFC 3339."""
+    """An instant as RFC 3339: taken in with any offset, kept and shown in UTC."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else rfc3339(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> dt.datetime:
+        instant = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return instant.astimezone(dt.UTC)
+        except OverflowError:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
 
 
 class Amount(fields.Field[Decimal]):

@@ -1,6 +1,7 @@
 """What has to follow from the transactions: totals, turnovers, tags, stems, and when the next one expires."""
 
 from array import array
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from cashman.model.total import ACCOUNT, CATEGORY, GRAINS, NO_CATEGORY, Total, T
 from cashman.model.transaction import FIGURES, WORDS
 from cashman.stems import stems_of
 from cashman.totals import PERIOD_CHARACTERS
-from cashman.verify.findings import CHUNK_ROWS, Tampered, require
+from cashman.verify.findings import CHUNK_ROWS, Tampered, readable, require
 
 STORED_NAMES: Final = (*FIGURES, *WORDS, "created_at", "version", "sequence")
 _TYPE, _STATUS, _MINOR_UNITS, _CURRENCY, _DATE, _ACCOUNT, _CATEGORY, _GROUP, _EXPIRES_AT, _TAGS, _SEQUENCE = map(
@@ -84,10 +85,11 @@ class Derived:
         for currency in sorted(turnovers.keys() | self.turnovers.keys()):
             stored, expected = turnovers.get(currency, 0), self.turnovers.get(currency, 0)
             require(stored == expected, f"turnovers {ledger_id}/{currency}: is {stored}, has to be {expected}")
-        for sequence, stems in search.stored_stems(connection, ledger_id):
-            fits = sequence <= self.sequence_max and self.stems[sequence] == _hash(stems)
-            require(fits, f"stems {ledger_id}/{sequence}: not those of the transaction that entry booked")
-            self.stems[sequence] = 0
+        with closing(search.stored_stems(connection, ledger_id)) as rows, readable(lambda: f"stems {ledger_id}"):
+            for sequence, stems in rows:
+                fits = sequence <= self.sequence_max and self.stems[sequence] == _hash(stems)
+                require(fits, f"stems {ledger_id}/{sequence}: not those of the transaction that entry booked")
+                self.stems[sequence] = 0
         missing = next((sequence for sequence, hash_ in enumerate(self.stems) if hash_), None)
         require(missing is None, f"stems {ledger_id}/{missing}: missing")
 
@@ -100,13 +102,14 @@ class Derived:
         rows = connection.execute(
             select(table(Total)).where(Total.ledger_id == ledger_id).execution_options(yield_per=CHUNK_ROWS)
         )
-        for _, *columns, minor_units, count in rows:
-            key = tuple(columns)
-            wanted = expected.pop(key, [0, 0])
-            require(
-                [minor_units, count] == wanted,
-                f"totals {ledger_id}/{'/'.join(map(str, key))}: is {[minor_units, count]}, has to be {wanted}",
-            )
+        with rows:
+            for _, *columns, minor_units, count in rows:
+                key = tuple(columns)
+                wanted = expected.pop(key, [0, 0])
+                require(
+                    [minor_units, count] == wanted,
+                    f"totals {ledger_id}/{'/'.join(map(str, key))}: is {[minor_units, count]}, has to be {wanted}",
+                )
         for key, wanted in expected.items():
             raise Tampered(f"totals {ledger_id}/{'/'.join(map(str, key))}: missing, has to be {wanted}")
 
@@ -131,15 +134,13 @@ class Tags:
         self.ledger_id = ledger_id
         own = table(TransactionTag).c
         date = type_coerce(own.date, String)
-        self._rows = iter(
-            connection.execute(
-                select(own.transaction_id, own.tag, date)
-                .where(own.ledger_id == ledger_id)
-                .order_by(own.transaction_id, own.tag)
-                .execution_options(yield_per=CHUNK_ROWS)
-            )
+        self.rows = connection.execute(
+            select(own.transaction_id, own.tag, date)
+            .where(own.ledger_id == ledger_id)
+            .order_by(own.transaction_id, own.tag)
+            .execution_options(yield_per=CHUNK_ROWS)
         )
-        self._next: Any = next(self._rows, None)
+        self._next: Any = self.rows.fetchone()
 
     def check(self, id_: str, state: list[Any]) -> None:
         """Check the tags of one transaction."""
@@ -149,7 +150,7 @@ class Tags:
         stored = []
         while self._next is not None and self._next[0] <= id_:
             stored.append((self._next[0], self._next[1], str(self._next[2])))
-            self._next = next(self._rows, None)
+            self._next = self.rows.fetchone()
         require(
             stored == [(id_, tag, state[_DATE]) for tag in expected],
             f"transaction_tags {self.ledger_id}/{id_}: not those of the transaction",

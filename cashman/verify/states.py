@@ -38,7 +38,7 @@ def check_states(connection: Connection, ledger_id: int, entries: int, derived: 
     count, id_ = 0, ""
     tags = Tags(connection, ledger_id)
     rows = connection.execute(_stored_states(ledger_id))
-    with rows, closing(expected), readable(lambda: f"revisions {ledger_id}, after {id_!r}"):
+    with rows, tags.rows, closing(expected), readable(lambda: f"revisions {ledger_id}, after {id_!r}"):
         for id_, *stored in rows:
             wanted_id, wanted = next(expected, (None, ()))
             if id_ != wanted_id:
