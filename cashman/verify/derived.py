@@ -80,8 +80,8 @@ class Derived:
         for group in self.transfers:
             raise Tampered(f"transactions {ledger_id}: the transfer {group} has one leg")
         self._check_totals(connection, ledger_id)
-        rows = connection.execute(select(table(Turnover)).where(Turnover.ledger_id == ledger_id))
-        turnovers = {row.currency: row.minor_units for row in rows}
+        stored_turnovers = connection.execute(select(table(Turnover)).where(Turnover.ledger_id == ledger_id))
+        turnovers = {row.currency: row.minor_units for row in stored_turnovers}
         for currency in sorted(turnovers.keys() | self.turnovers.keys()):
             stored, expected = turnovers.get(currency, 0), self.turnovers.get(currency, 0)
             require(stored == expected, f"turnovers {ledger_id}/{currency}: is {stored}, has to be {expected}")
