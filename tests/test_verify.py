@@ -1,5 +1,6 @@
 """The proof of the books: everything that can be wrong is found and named, and the second verifier agrees."""
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -23,6 +24,7 @@ from torture.tamper import Attacker, found_by_verify, found_independently
 
 ID = "01K0A1B2C3D4E5F6G7H8J9KMNP"
 OTHER = "01K0A1B2C3D4E5F6G7H8J9KMNQ"
+DAY = dt.date(2026, 11, 20)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -31,8 +33,9 @@ def attacker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with standing_app(request.param, request, tmp_path_factory.mktemp("verify")) as app:
         database = current.books(app).database
         ledger = current.books(app).own_ledger()
-        ledger.record(Expense("pizza", 50, id=ID, category="Food"))  # entries 3 (the category) and 4
-        ledger.record(Income("salary", 5000, id=OTHER))  # 5
+        pizza = Expense("pizza", 50, id=ID, category="Food", date=DAY, tags=["night out"])
+        ledger.record(pizza)  # entries 3 (the category) and 4
+        ledger.record(Income("salary", 5000, id=OTHER, date=DAY))  # 5
         ledger.replace(Target(ID), {"amount": Decimal(60)})  # 6
         ledger.redact(Target(OTHER))  # 7
         ledger.void(Target(OTHER))  # 8
@@ -58,11 +61,13 @@ def attacked(attacker: Attacker) -> Iterator[Connection]:
 def forge(on: Connection, sequence: int, change: Callable[[dict[str, Any]], Any]) -> None:
     """Change one entry and make the hashes of it and of all that follow right again, with the head."""
     rows = on.execute(text("SELECT sequence, entry FROM journal WHERE ledger_id = 1 ORDER BY sequence")).all()
-    previous = GENESIS.hex()
+    previous, chart = GENESIS.hex(), 0
     for number, line in rows:
         entry = json.loads(line)
         entry["previous"] = previous
         changed = change(entry) if number == sequence else None
+        if entry["entity"] != "transaction":
+            chart = number
         line = changed if isinstance(changed, str) else json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
         hash_ = hashlib.sha256(b"cashman-journal-v1\n" + line.encode()).digest()
         on.execute(
@@ -70,7 +75,10 @@ def forge(on: Connection, sequence: int, change: Callable[[dict[str, Any]], Any]
             {"entry": line, "hash": hash_, "sequence": number},
         )
         previous = hash_.hex()
-    on.execute(text("UPDATE journal_heads SET hash = :hash"), {"hash": bytes.fromhex(previous)})
+    on.execute(
+        text("UPDATE journal_heads SET hash = :hash, chart_sequence = :chart"),
+        {"hash": bytes.fromhex(previous), "chart": chart},
+    )
 
 
 STATEMENTS = [
@@ -91,13 +99,26 @@ STATEMENTS = [
     ("UPDATE journal_heads SET sequence = 7", r"journal_heads 1: the journal ends at 8:.*", False),
     ("UPDATE journal_heads SET recorded_at = 'never'", r"journal_heads 1: ", False),
     ("DELETE FROM journal_heads", r"journal_heads 1: ", False),
-    ("UPDATE ledgers SET currency = 'EUR'", r"ledgers 1: not as it was opened", False),
-    ("UPDATE ledgers SET created_at = '2026-01-01T00:00:00.000000Z'", r"ledgers 1: not as it was opened", False),
+    ("UPDATE ledgers SET currency = 'EUR'", r"ledgers 1: not as the journal says", False),
+    ("UPDATE ledgers SET created_at = '2026-01-01T00:00:00.000000Z'", r"ledgers 1: not as the journal says", False),
     ("DELETE FROM ledgers", r"a row of ledger 1, which does not exist", False),
-    ("UPDATE accounts SET name = 'mine'", r"accounts 1/1: not as it was opened", False),
-    ("DELETE FROM accounts", r"accounts 1/1: not as it was opened", False),
-    ("INSERT INTO accounts VALUES (1, 2, 'mine', 'USD')", r"accounts 1/2: not as it was opened", False),
-    ("UPDATE categories SET path = 'Feed'", r"categories 1/1: not as it was opened", False),
+    ("UPDATE accounts SET name = 'mine'", r"accounts 1/1: not as the journal says", False),
+    ("DELETE FROM accounts", r"accounts 1/1: not as the journal says", False),
+    ("UPDATE accounts SET opening_minor_units = 5", r"accounts 1/1: not as the journal says", False),
+    ("UPDATE accounts SET opening_date = '2026-01-01'", r"accounts 1/1: not as the journal says", False),
+    ("UPDATE accounts SET kind = 'cash'", r"accounts 1/1: not as the journal says", False),
+    ("UPDATE accounts SET closed = NOT closed", r"accounts 1/1: not as the journal says", False),
+    ("UPDATE accounts SET version = 2", r"accounts 1/1: not as the journal says", False),
+    ("UPDATE ledgers SET closed_until = '2026-01-01'", r"ledgers 1: not as the journal says", False),
+    ("UPDATE journal_heads SET chart_sequence = 4", r"journal_heads 1: ", False),
+    ("UPDATE journal_heads SET renamed_sequence = 4", r"journal_heads 1: ", False),
+    ("UPDATE journal_heads SET next_expiry = '2099-01-01T00:00:00.000000Z'", r"journal_heads 1: next_expiry is", False),
+    (
+        "INSERT INTO accounts (ledger_id, id, name, currency) VALUES (1, 2, 'mine', 'USD')",
+        r"accounts 1/2: not as the journal says",
+        False,
+    ),
+    ("UPDATE categories SET path = 'Feed'", r"categories 1/1: not as the journal says", False),
     ("INSERT INTO categories VALUES (2, 1, 'Food')", r"categories: a row of ledger 2, which does not exist", False),
     (f"DELETE FROM transactions WHERE id = '{ID}'", rf"transactions 1/{ID}: the journal and the state", False),
     (f"DELETE FROM transactions WHERE id = '{OTHER}'", rf"transactions 1/{OTHER}: missing", False),
@@ -123,9 +144,45 @@ STATEMENTS = [
         rf"transactions 1/{OTHER}: status, version",
         False,
     ),
-    ("UPDATE account_totals SET minor_units = 0", r"totals 1/1/USD: is \[0, 1\], has to be \[-6000, 1\]", False),
-    ("DELETE FROM account_totals", r"account_totals 1/1/USD: is None, has to be \[-6000, 1\]", False),
-    ("INSERT INTO account_totals VALUES (1, 1, 'XXX', 0, 0)", r"totals 1/1/XXX: is \[0, 0\], has to be None", False),
+    (f"UPDATE transactions SET sequence = 5 WHERE id = '{ID}'", rf"transactions 1/{ID}: sequence not as", False),
+    (
+        "UPDATE totals SET minor_units = 0 WHERE grain = 'day' AND type = 'EXPENSE'",
+        r"totals 1/account/day/2026-11-20/1/EXPENSE/USD: is \[0, 1\], has to be \[-6000, 1\]",
+        False,
+    ),
+    (
+        "UPDATE totals SET count = 2 WHERE grain = 'year' AND type = 'EXPENSE'",
+        r"totals 1/category/year/2026/1/EXPENSE/USD: is \[-6000, 2\], has to be \[-6000, 1\]",
+        False,
+    ),
+    (
+        "UPDATE totals SET minor_units = 500000, count = 1 WHERE grain = 'day' AND type = 'INCOME'",
+        r"totals 1/account/day/2026-11-20/1/INCOME/USD: is \[500000, 1\], has to be \[0, 0\]",
+        False,
+    ),
+    ("DELETE FROM totals", r"totals 1/account/day/2026-11-20/1/EXPENSE/USD: missing, has to be \[-6000, 1\]", False),
+    (
+        "INSERT INTO totals VALUES (1, 'account', 'day', '2026-11-21', 1, 'EXPENSE', 'USD', -5, 1)",
+        r"totals 1/account/day/2026-11-21/1/EXPENSE/USD: is \[-5, 1\], has to be \[0, 0\]",
+        False,
+    ),
+    ("UPDATE turnovers SET minor_units = 5999", r"turnovers 1/USD: is 5999, has to be 6000", False),
+    ("DELETE FROM turnovers", r"turnovers 1/USD: is 0, has to be 6000", False),
+    ("INSERT INTO turnovers VALUES (1, 'XXX', 1)", r"turnovers 1/XXX: is 1, has to be 0", False),
+    ("UPDATE transaction_tags SET tag = 'day in'", rf"transaction_tags 1/{ID}: not those of the transaction", False),
+    ("UPDATE transaction_tags SET date = '2026-11-21'", rf"transaction_tags 1/{ID}: not those of the tr", False),
+    ("DELETE FROM transaction_tags", rf"transaction_tags 1/{ID}: not those of the transaction", False),
+    (
+        f"INSERT INTO transaction_tags VALUES (1, 'night out', '2026-11-20', '{OTHER}')",
+        rf"transaction_tags 1/{OTHER}: not those of the transaction",
+        False,
+    ),
+    (
+        "INSERT INTO transaction_tags VALUES (1, 'x', '2026-11-20', 'Z')",
+        r"transaction_tags 1: a tag of no transaction",
+        False,
+    ),
+    ("DELETE FROM stems", r"stems 1/4: missing", False),
 ]
 
 
@@ -163,6 +220,23 @@ def test_a_forged_entry_with_right_hashes_is_named(
     assert (found_independently(attacked) is not None) >= both
 
 
+STEMS = {
+    "sqlite": (f"UPDATE stems SET {{}} WHERE rowid = {(1 << 40) + 4}", "words = 'pasta'", f"rowid = {(1 << 40) + 5}"),
+    "postgresql": ("UPDATE stems SET {} WHERE sequence = 4", "words = '{pasta}'", "sequence = 5"),
+}
+
+
+def test_changed_stems_are_named(attacked: Connection) -> None:
+    """Nothing else would show that a transaction is not found any more by what it says."""
+    statement, *changes = STEMS[attacked.dialect.name]
+    no_words = {"sqlite": "words = NULL", "postgresql": "words = '{NULL}'"}[attacked.dialect.name]
+    for change, finding in zip([*changes, no_words], ("stems 1/4: not", "stems 1/5: not", "stems 1"), strict=True):
+        with attacked.begin_nested() as inner:
+            attacked.execute(text(statement.format(change)))
+            assert str(found_by_verify(attacked)).startswith(finding), change
+            inner.rollback()
+
+
 def test_a_forger_that_changes_nothing_is_not_found(attacked: Connection) -> None:
     """The control: what the forger does to the hashes is right."""
     forge(attacked, 4, lambda entry: None)
@@ -178,8 +252,8 @@ def test_a_missing_last_revision_of_the_last_entry_is_counted(attacked: Connecti
 
 
 def test_a_database_without_a_ledger_is_not_sound(attacked: Connection) -> None:
-    for name in ("transactions", "revisions", "account_totals", "journal_words", "journal", "journal_heads",
-                 "categories", "accounts", "keyed_answers", "ledgers"):  # fmt: skip
+    for name in ("transactions", "revisions", "totals", "turnovers", "transaction_tags", "stems", "journal_words",
+                 "journal", "journal_heads", "categories", "accounts", "keyed_answers", "ledgers"):  # fmt: skip
         attacked.execute(text(f"DELETE FROM {name}"))
     assert found_by_verify(attacked) == "ledgers: there is none"
 
@@ -191,7 +265,7 @@ def test_a_database_without_a_ledger_is_not_sound(attacked: Connection) -> None:
         ("journal", "entry", r"journal 1/1: cannot be read"),
         ("journal_words", "words", r"journal 1/4: cannot be read"),
         ("transactions", "description", r"transactions 1/.*: description not as the journal says"),
-        ("accounts", "name", r"accounts 1/1: not as it was opened"),
+        ("accounts", "name", r"accounts 1/1: not as the journal says"),
     ],
 )
 def test_text_that_is_not_utf8_is_found_and_named(attacked: Connection, table: str, column: str, finding: str) -> None:
@@ -201,7 +275,7 @@ def test_text_that_is_not_utf8_is_found_and_named(attacked: Connection, table: s
 
 
 def test_what_the_database_cannot_answer_is_no_finding(attacked: Connection) -> None:
-    attacked.execute(text("DROP TABLE account_totals"))
+    attacked.execute(text("DROP TABLE turnovers"))
     with pytest.raises(DBAPIError):
         found_by_verify(attacked)
 
@@ -215,10 +289,35 @@ def test_verified_books_say_what_was_found(ledger: Ledger) -> None:
         verify(ledger.books.database, Head(3, GENESIS))
 
 
-def test_a_total_of_nothing_is_kept_and_wanted(ledger: Ledger) -> None:
-    state = ledger.record(Expense("pizza", 50, currency="EUR")).state
+def test_a_total_of_nothing_may_be_kept_or_not(ledger: Ledger) -> None:
+    state = ledger.record(Expense("pizza", 50)).state
     ledger.void(Target(state["id"]))
     assert verify(ledger.books.database)[0].transactions == 1
+    with ledger.books.database.engine.begin() as connection:
+        assert connection.execute(text("DELETE FROM totals WHERE minor_units = 0")).rowcount > 0
+    assert verify(ledger.books.database)[0].transactions == 1
+
+
+def test_accounts_categories_and_days_are_in_both_proofs(ledger: Ledger) -> None:
+    """What is not about a transaction is followed as well: opened, renamed, merged, closed, deleted."""
+    card = ledger.open_account({"name": "card", "opening_balance": Decimal(-30), "opening_date": DAY}).account
+    gone = ledger.open_account({"name": "gone", "currency": "JPY"}).account
+    assert card is not None
+    assert gone is not None
+    ledger.record(Expense("pizza", 50, account="card", category="Food:Out", date=DAY, tags=["a", "b"]))
+    ledger.record(Expense("market", 20, category="Food", status="pending", expires_in=60))
+    ledger.replace_account(card["id"], {"name": "Visa", "closed": True})
+    ledger.delete_account(gone["id"])
+    ledger.rename_category("Food", "Meals")
+    ledger.record(Expense("market", 20, category="Food"))
+    ledger.rename_category("Meals", "Food", merge=True)
+    ledger.close_until(dt.date(2026, 1, 1))
+    ledger.close_until(None)
+    ledger.close_until(dt.date(2025, 1, 1))
+    (verified,) = verify(ledger.books.database)
+    assert verified.transactions == 3
+    independent = ledger.books.database.read(lambda connection: found_independently(connection, verified.head))
+    assert independent is None
 
 
 @pytest.mark.parametrize(
