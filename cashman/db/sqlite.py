@@ -81,7 +81,6 @@ class SqliteDatabase(Database):
             "synchronous=FULL",
             "wal_autocheckpoint=0",
             "cache_size=-8000",
-            "mmap_size=268435456",
             "temp_store=MEMORY",
             "secure_delete=ON",  # what a redaction erases is overwritten
             "trusted_schema=OFF",
