@@ -444,7 +444,7 @@ def test_a_database_that_another_program_locks_recovers(ledger: Ledger, path: Pa
 def test_a_disk_that_refuses_to_grow_recovers(ledger: Ledger, path: Path) -> None:
     """The operating system's own limit on the size of a file; half of what did not fit is never seen."""
     record(ledger, "one")
-    size = max(file.stat().st_size for file in path.parent.iterdir())
+    size = path.with_name(f"{path.name}-wal").stat().st_size  # the file that grows with a write
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 8192, hard))
     try:
