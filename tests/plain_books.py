@@ -300,7 +300,7 @@ def start_of(period: str, day: dt.date) -> dt.date:
 def next_start(period: str, name: str) -> dt.date:
     """The first day after a period, which is not the calendar's last, by going forward day by day."""
     if period == "week":
-        day = dt.date(int(name[:4]), 1, 1) + dt.timedelta(weeks=int(name[6:]) - 2)
+        day = dt.date.fromordinal(max(1, dt.date(int(name[:4]), 1, 1).toordinal() + 7 * (int(name[6:]) - 2)))
     elif period == "quarter":
         day = dt.date(int(name[:4]), int(name[-1]) * 3 - 2, 1)
     else:
