@@ -191,3 +191,10 @@ def stored_stems(connection: Connection, ledger_id: int) -> Generator[tuple[int,
     with connection.execute(statement.execution_options(yield_per=5_000)) as rows:
         for number, words in rows:
             yield (number & (1 << _SEQUENCE_BITS) - 1, words.split(" ") if isinstance(words, str) else words)
+
+
+def ledgers_of_stems(engine: str) -> Select[Any]:
+    """The ledgers that something is indexed for, one row for each thing."""
+    if engine == "sqlite":
+        return select(_FTS.c.rowid.op(">>")(text(str(_SEQUENCE_BITS))).label("ledger_id"))
+    return select(_STEMS.c.ledger_id)

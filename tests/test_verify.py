@@ -237,6 +237,17 @@ def test_changed_stems_are_named(attacked: Connection) -> None:
             inner.rollback()
 
 
+STRAY_STEMS = {
+    "sqlite": f"INSERT INTO stems (rowid, words) VALUES ({(2 << 40) + 4}, 'pasta')",
+    "postgresql": "INSERT INTO stems VALUES (2, 4, '{pasta}')",
+}
+
+
+def test_stems_of_a_ledger_that_does_not_exist_are_named(attacked: Connection) -> None:
+    attacked.execute(text(STRAY_STEMS[attacked.dialect.name]))
+    assert found_by_verify(attacked) == "stems: a row of ledger 2, which does not exist"
+
+
 def test_a_forger_that_changes_nothing_is_not_found(attacked: Connection) -> None:
     """The control: what the forger does to the hashes is right."""
     forge(attacked, 4, lambda entry: None)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from cashman.db import Base, Database
 from cashman.journal import GENESIS, Head
 from cashman.model.ledger import LedgerRecord
+from cashman.search import ledgers_of_stems
 from cashman.verify.chain import ChainWalk
 from cashman.verify.derived import Derived
 from cashman.verify.findings import Tampered, Verified, as_stored
@@ -67,13 +68,17 @@ def _verify_all(connection: Connection, receipt: Head | None) -> list[Verified]:
 def _check_strays(connection: Connection) -> None:
     """Rows of a ledger that does not exist."""
     known = select(LedgerRecord.id)
-    for name, stored in sorted(Base.metadata.tables.items()):
-        if "ledger_id" in stored.c:
-            stray = connection.execute(
-                select(stored.c.ledger_id).where(stored.c.ledger_id.not_in(known)).limit(1)
-            ).first()
-            if stray is not None:
-                raise Tampered(f"{name}: a row of ledger {stray[0]}, which does not exist")
+    owners = {
+        name: select(stored.c.ledger_id)
+        for name, stored in sorted(Base.metadata.tables.items())
+        if "ledger_id" in stored.c
+    }
+    owners["stems"] = ledgers_of_stems(connection.dialect.name)
+    for name, owner in owners.items():
+        own = owner.subquery().c.ledger_id
+        stray = connection.execute(select(own).where(own.not_in(known)).limit(1)).first()
+        if stray is not None:
+            raise Tampered(f"{name}: a row of ledger {stray[0]}, which does not exist")
 
 
 def parse_receipt(text: str) -> Head:
