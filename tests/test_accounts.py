@@ -1,6 +1,7 @@
 """Accounts over HTTP: opened, renamed, closed, deleted; opening balances, currencies, and each account's own list."""
 
 import json
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -617,6 +618,25 @@ def test_a_cursor_of_another_account_is_refused(client: FlaskClient) -> None:
 
 
 # Exactly once, and two services on one database.
+
+
+def test_one_of_many_who_open_an_account_of_one_name_gets_it(client: FlaskClient, database_url: str) -> None:
+    app = create_app({"CASHMAN_DATABASE_URL": database_url})
+    statuses: list[int] = []
+
+    def open_it(own: FlaskClient) -> None:
+        statuses.append(own.post("/accounts", json={"name": "card"}).status_code)
+
+    try:
+        threads = [threading.Thread(target=open_it, args=(own.test_client(),)) for own in [client.application, app] * 4]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        current.books(app).database.close()
+    assert sorted(statuses) == [201, *[409] * 7]
+    assert [row["name"] for row in client.get("/accounts").json] == ["card", "main"]
 
 
 def test_a_key_opens_one_account(client: FlaskClient) -> None:

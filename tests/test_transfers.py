@@ -1,6 +1,8 @@
 """Transfers over HTTP: one resource, two legs that share a group, and nothing that parts them."""
 
+import random
 import re
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -9,10 +11,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
-from test_accounts import balance, entries, head_of, opened, problem
+from test_accounts import balance, entries, exact, head_of, opened, problem
 from ulid import ULID
 
-from cashman import db
+from cashman import current, db
+from cashman.index import create_app
 from cashman.ledger import Books
 from cashman.model.transaction import member_id
 from cashman.model.transfer import TransferSchema
@@ -607,6 +610,58 @@ def test_a_currency_that_changed_elsewhere_is_not_guessed(
             assert head_of(client) == head
     finally:
         others.database.close()
+
+
+def test_many_at_once_part_no_legs_and_meet_no_fault(
+    client: FlaskClient, accounts: dict[str, int], database_url: str
+) -> None:
+    kept = [moved(client)["id"] for _ in range(3)]
+    app = create_app({"CASHMAN_DATABASE_URL": database_url})
+    statuses: list[int] = []
+
+    def meddle(own: FlaskClient, seed: int) -> None:
+        chance = random.Random(seed)
+        for number in range(12):
+            id_ = chance.choice(kept)
+            names = [row["name"] for row in own.get("/accounts").json if row["currency"] == "USD"]
+            one, two = chance.sample(names, 2)
+            method, path, body = chance.choice(
+                [
+                    ("PATCH", f"/transfers/{id_}", {"amount": number + 1}),
+                    ("PATCH", f"/transfers/{id_}", {"from": one, "to": two}),
+                    ("DELETE", f"/transfers/{id_}", None),
+                    ("POST", f"/transfers/{id_}/restore", None),
+                    ("PATCH", f"/accounts/{accounts['card']}", {"name": f"card {seed} {number}"}),
+                    ("POST", "/transfers", {"from": one, "to": two, "amount": number + 1}),
+                    ("POST", "/accounts", {"name": f"pot {number}"}),
+                ]
+            )
+            answer = own.open(path, method=method, json=body)
+            statuses.append(answer.status_code)
+
+    try:
+        threads = [
+            threading.Thread(target=meddle, args=(own.test_client(), seed))
+            for seed, own in enumerate([client.application, app] * 2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        current.books(app).database.close()
+    assert len(statuses) == 48
+    assert set(statuses) <= {200, 201, 204, 404, 409, 422}
+    rows = exact(client.get("/transactions?limit=1000"))
+    by_group: dict[str, list[Any]] = {}
+    for row in rows:
+        by_group.setdefault(row["group"], []).append(row)
+    for pair in by_group.values():
+        assert len(pair) == 2
+        assert pair[0]["amount"] + pair[1]["amount"] == 0
+        assert pair[0]["account"] != pair[1]["account"]
+        assert pair[0]["version"] == pair[1]["version"]
+    assert sum(row["balance"] for row in exact(client.get("/balances"))) == 0
 
 
 # Lists.
