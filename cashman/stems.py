@@ -27,11 +27,7 @@ def _stem(word: str) -> str:
 
 def stems_of(texts: Iterable[str | None]) -> list[str]:
     """The distinct stems of some texts, sorted; none where there is no word."""
-    stems: set[str] = set()
-    for text in texts:
-        if text:
-            stems.update(map(_stem, _WORD.findall(_folded(text))))
-    return sorted(stems)
+    return sorted(set(map(_stem, _WORD.findall(_folded("\n".join(filter(None, texts)))))))
 
 
 def _folded(text: str) -> str:
