@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
@@ -437,8 +437,12 @@ class Batch:
     def move_categories(self, paths: Mapping[int, str], figures: Mapping[str, str], actor: str) -> Head:
         """Give categories new paths, as one entry."""
         head = self._append_about("category", str(min(paths)), "rename", actor, 1, figures)
-        self._so_far.chart = self.chart.with_categories(paths)
+        self._so_far.chart = self._named(self.chart.with_categories(paths))
         return head
+
+    def _named(self, chart: Chart) -> Chart:
+        """A chart with the newest rename, which is part of how a transaction is tagged."""
+        return replace(chart, renamed_sequence=self.chain.renamed_sequence)
 
     def close_books(self, until: dt.date | None, actor: str) -> Head:
         """Set the last day that no write may touch any more."""
@@ -465,7 +469,7 @@ class Batch:
             account = {**account, "version": before["version"] + 1}
             kind = "rename" if before["name"] != account["name"] else "replace"
         self._append_about("account", str(id_), kind, actor, account["version"], figures)
-        self._so_far.chart = self.chart.with_account(account)
+        self._so_far.chart = self._named(self.chart.with_account(account))
         return account
 
     def _turnovers_with(self, before: AccountRow | None, after: AccountRow | None) -> dict[str, int]:
