@@ -199,6 +199,37 @@ class Books(RuleBasedStateMachine):
             assert (answer.status_code, answer.data) == self.answers[key]
             assert answer.headers["Idempotency-Replayed"] == "true"
 
+    @rule(description=descriptions, amount=amounts, day=days, pick=picks)
+    def create_with_an_id_twice(self, description: str, amount: Decimal, day: dt.date, pick: int) -> None:
+        account = self.account(pick)
+        self.names += 1
+        body = {"id": f"01K{self.names:023d}", "description": description, "amount": amount, "date": day}
+        body["account"] = account.name
+        answers = [self.ask("POST", "/expenses", body) for _ in range(2)]
+        if self.shut((account.id, day)):
+            assert [answer.status_code for answer in answers] == [CLOSED, CLOSED]
+            return
+        assert [answer.status_code for answer in answers] == [201, 201]
+        assert answers[0].data == answers[1].data
+        assert self.ask("POST", "/expenses", {**body, "description": "other"}).status_code == 409
+        self.add(answers[0].json, type="EXPENSE", description=description, amount=-amount, date=day, account=account.id)
+
+    @rule(lines=st.lists(st.tuples(types, descriptions, amounts, days), min_size=1, max_size=3), bad=st.booleans())
+    def create_in_a_batch(self, lines: list[tuple[str, str, Decimal, dt.date]], bad: bool) -> None:
+        batch: list[dict[str, Any]] = [
+            {"type": type_, "description": description, "amount": amount, "date": day}
+            for type_, description, amount, day in lines
+        ]
+        answer = self.ask("POST", "/transactions/batch", [*batch, *([{**batch[0], "account": "nowhere"}] * bad)])
+        shut = self.shut(*((1, day) for *_, day in lines))
+        if bad or shut:
+            assert answer.status_code == (CLOSED if shut and len(batch) == 1 and not bad else 422), answer.json
+            return
+        assert answer.status_code == 201, answer.json
+        for shown, (type_, description, amount, day) in zip(answer.json, lines, strict=True):
+            signed = amount if type_ == "INCOME" else -amount
+            self.add(shown, type=type_, description=description, amount=signed, date=day)
+
     @rule(lines=st.lists(st.tuples(amounts, paths, tag_lists), min_size=1, max_size=3), day=days, pick=picks,
           payee=payees, life=lives)  # fmt: skip
     def split(
@@ -612,16 +643,12 @@ FILTERS: list[dict[str, str]] = [
 class _Ids(list[str]):
     """Equal to rows of these ids in this order."""
 
-    __hash__ = None  # type: ignore[assignment]  # as of any list
-
     def __eq__(self, rows: object) -> bool:
         return isinstance(rows, list) and [row["id"] for row in rows] == list(self)
 
 
 class _Balanced(list[tuple[str, Decimal]]):
     """Equal to rows of these ids with these balances."""
-
-    __hash__ = None  # type: ignore[assignment]  # as of any list
 
     def __eq__(self, rows: object) -> bool:
         return isinstance(rows, list) and [(row["id"], row["balance"]) for row in rows] == list(self)
