@@ -64,10 +64,10 @@ _rename_category = (
     .where(Category.ledger_id == bindparam("of_ledger"), Category.id == bindparam("of_id"))
     .values(path=bindparam("path"))
 )
-_close_books = (
+_update_ledger = (
     update(table(LedgerRecord))
     .where(LedgerRecord.id == bindparam("of_ledger"))
-    .values(closed_until=bindparam("closed_until"))
+    .values(closed_until=bindparam("closed_until"), version=bindparam("version"))
 )
 _insert_revisions = insert(table(Revision))
 _insert_answers = insert(table(KeyedAnswer))
@@ -436,8 +436,8 @@ class Batch:
 
     def move_categories(self, paths: Mapping[int, str], figures: Mapping[str, str], actor: str) -> Head:
         """Give categories new paths, as one entry."""
-        head = self._append_about("category", str(min(paths)), "rename", actor, 1, figures)
-        self._so_far.chart = self._named(self.chart.with_categories(paths))
+        head = self._append_about("ledger", self.chain.ulid, "rename", actor, self.chart.version + 1, figures)
+        self._so_far.chart = self._named(self.chart.with_categories(paths).revised())
         return head
 
     def _named(self, chart: Chart) -> Chart:
@@ -447,8 +447,8 @@ class Batch:
     def close_books(self, until: dt.date | None, actor: str) -> Head:
         """Set the last day that no write may touch any more."""
         figures = {"closed_until": until}
-        head = self._append_about("ledger", self.chain.ulid, "close", actor, 1, figures)
-        self._so_far.chart = self.chart.closed(until)
+        head = self._append_about("ledger", self.chain.ulid, "close", actor, self.chart.version + 1, figures)
+        self._so_far.chart = self.chart.revised(closed_until=until)
         return head
 
     def save_account(self, account: AccountRow, actor: str) -> AccountRow:
@@ -568,8 +568,8 @@ class Batch:
             execute(_insert_categories, new)
         for id_ in paths.keys() & before.categories.keys():
             execute(_rename_category, {**of_ledger, "of_id": id_, "path": paths[id_]})
-        if before.closed_until != after.closed_until:
-            execute(_close_books, {**of_ledger, "closed_until": after.closed_until})
+        if before.version != after.version:
+            execute(_update_ledger, {**of_ledger, "closed_until": after.closed_until, "version": after.version})
 
     def _store_transactions(self) -> None:
         inserts, updates, pending = [], [], False

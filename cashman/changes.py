@@ -146,7 +146,8 @@ class Revise(Change):
         """The same, provided that it is at an expected version."""
         expected, stands = self.target.expected, (state["version"], batch.chart.renamed_sequence)
         if expected is not None and stands not in expected:
-            raise AlreadyChanged(f"It is at version {state['version']} now.")
+            renamed = f", and shows names as of journal entry {stands[1]}" if stands[1] else ""
+            raise AlreadyChanged(f"It is at version {state['version']} now{renamed}.")
         return state
 
     def receipt(self, batch: Batch, states: Sequence[State]) -> Receipt:

@@ -23,6 +23,7 @@ _ledger = select(
     LedgerRecord.currency,
     LedgerRecord.created_at,
     LedgerRecord.closed_until,
+    LedgerRecord.version,
     LedgerRecord.cursor_secret,
 ).where(LedgerRecord.id == bindparam("ledger_id"))
 _accounts = select(*(column for column in table(Account).c if column.name != "ledger_id")).where(
@@ -54,6 +55,8 @@ class Chart:
     currency: str
     created_at: dt.datetime
     closed_until: dt.date | None
+    version: int
+    """The ledger's own revision."""
     cursor_secret: bytes = field(repr=False)
     renamed_sequence: int
     accounts: Mapping[int, AccountRow]
@@ -78,9 +81,9 @@ class Chart:
         merged = {**self.categories, **categories}
         return replace(self, categories=merged, category_ids=_ids_by_path(merged.items()))
 
-    def closed(self, until: dt.date | None) -> "Chart":
-        """The same with the days up to one closed."""
-        return replace(self, closed_until=until)
+    def revised(self, **changes: Any) -> "Chart":
+        """The next revision of the ledger itself."""
+        return replace(self, version=self.version + 1, **changes)
 
     def account(self, name: str, field_name: str = "account") -> AccountRow:
         """The account of a name; Invalid, naming the nearest, where there is none."""
@@ -174,6 +177,7 @@ def _load(connection: Connection, ledger_id: int, sequence: int, renamed_sequenc
         currency=ledger.currency,
         created_at=ledger.created_at,
         closed_until=ledger.closed_until,
+        version=ledger.version,
         cursor_secret=ledger.cursor_secret,
         renamed_sequence=renamed_sequence,
         accounts=accounts,

@@ -112,6 +112,8 @@ def _set(account: AccountRow, values: Mapping[str, Any], today: dt.date) -> None
         except AmountError as error:
             raise Invalid(errors={"opening_balance": [str(error)]}) from None
     if account["opening_minor_units"] == 0:
+        if values.get("opening_date") is not None:
+            raise Invalid(errors={"opening_date": ["Goes with an opening_balance."]})
         account["opening_date"] = None
     elif account["opening_date"] is None:
         account["opening_date"] = today

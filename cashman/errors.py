@@ -150,9 +150,10 @@ class AnswerErased(Problem):
 
 class AlreadyChanged(Problem):
     status, slug = 412, "precondition-failed"
-    title = "The transaction has changed since it was read."
+    title = "It has changed since it was read."
     explanation = (
-        "`If-Match` names the version that the change was made for, and the transaction has another one now. "
+        "`If-Match` names the version that the change was made for, and there is another one now, or a name in it was "
+        "changed. "
         "GET it again, look at what changed, and repeat the change with the new `ETag`."
     )
 

@@ -466,47 +466,78 @@ def cashflow(
     `transfers` is what transfers between currencies and the opening balances of accounts bring.
     """
     head, chart, _ = standing
-    first, last = first_day or dt.date.min, last_day or dt.date.max
-    opening: dict[str, int] = {}
-    if first_day is not None and first_day > dt.date.min:
-        day_before = first_day - dt.timedelta(days=1)
-        for keys, minor_units, _count in _read_sums(
-            connection, ledger_id, ACCOUNT, spans(dt.date.min, day_before, coarsest="month"), ("currency",)
-        ):
-            opening[keys["currency"]] = minor_units
-        for id_, minor_units in _openings(chart, None, day_before):
-            currency = chart.accounts[id_]["currency"]
-            opening[currency] = opening.get(currency, 0) + minor_units
+    opening = _standing_before(connection, ledger_id, chart, first_day)
+    flows = _flows(connection, ledger_id, chart, first_day or dt.date.min, last_day or dt.date.max)
+    if not flows and (first_day is None or last_day is None):
+        return Report([], head)
+    first = first_day.isoformat()[:7] if first_day else min(month for month, _ in flows)
+    last = last_day.isoformat()[:7] if last_day else max(month for month, _ in flows)
+    if first_day is None:  # asked for nothing in particular: as many of the last months as there may be
+        first = max(first, _month(max(_number(last) - CASHFLOW_MONTHS_MAX + 1, _FIRST_MONTH)))
+        for (month, currency), flow in flows.items():
+            if month < first:
+                opening[currency] = opening.get(currency, 0) + sum(flow.values())
+    lines: list[Line] = []
+    months = _months(first, last)
+    for currency in sorted({*opening, *(code for _, code in flows)}):
+        lines += _flow_lines(currency, opening.get(currency, 0), months, flows)
+    return Report(sorted(lines, key=lambda line: (line["month"], line["currency"])), head)
+
+
+def _standing_before(connection: Connection, ledger_id: int, chart: Chart, day: dt.date | None) -> dict[str, int]:
+    """What was there before a day, by currency."""
+    found: dict[str, int] = {}
+    if day is None or day == dt.date.min:
+        return found
+    day_before = day - dt.timedelta(days=1)
+    over = spans(dt.date.min, day_before, coarsest="month")
+    for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("currency",)):
+        found[keys["currency"]] = minor_units
+    for id_, minor_units in _openings(chart, None, day_before):
+        currency = chart.accounts[id_]["currency"]
+        found[currency] = found.get(currency, 0) + minor_units
+    return found
+
+
+_FLOW_NAMES: Final = {"INCOME": "income", "EXPENSE": "expense", "TRANSFER": "transfers"}
+
+
+def _flows(
+    connection: Connection, ledger_id: int, chart: Chart, first: dt.date, last: dt.date
+) -> dict[tuple[str, str], dict[str, int]]:
+    """What came, went and moved, by month and currency."""
     flows: dict[tuple[str, str], dict[str, int]] = {}
 
     def add(month: str, currency: str, name: str, minor_units: int) -> None:
-        flow = flows.setdefault((month, currency), {"income": 0, "expense": 0, "transfers": 0})
+        flow = flows.setdefault((month, currency), dict.fromkeys(_FLOW_NAMES.values(), 0))
         flow[name] += minor_units
 
-    names = {"INCOME": "income", "EXPENSE": "expense", "TRANSFER": "transfers"}
-    over = spans(first, last, "day", "month")
+    over = spans(first, last, coarsest="month")
     for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("period", "type", "currency")):
-        add(keys["period"][:7], keys["currency"], names[keys["type"]], minor_units)
+        add(keys["period"][:7], keys["currency"], _FLOW_NAMES[keys["type"]], minor_units)
     for account in chart.accounts.values():
         day = account["opening_date"]
         if day is not None and first <= day <= last:
             add(day.isoformat()[:7], account["currency"], "transfers", account["opening_minor_units"])
-    months = [month for month, _ in flows]
-    first_month = first_day.isoformat()[:7] if first_day else min(months, default=None)
-    last_month = last_day.isoformat()[:7] if last_day else max(months, default=None)
-    if first_month is None or last_month is None:
-        return Report([], head)
-    lines: list[Line] = []
-    for currency in sorted({*opening, *(code for _, code in flows)}):
-        lines += _flow_lines(currency, opening.get(currency, 0), _months(first_month, last_month), flows)
-    return Report(sorted(lines, key=lambda line: (line["month"], line["currency"])), head)
+    return flows
+
+
+_FIRST_MONTH: Final = 12  # January of the year 1, as _number counts
+
+
+def _number(month: str) -> int:
+    return int(month[:4]) * 12 + int(month[5:]) - 1
+
+
+def _month(number: int) -> str:
+    return f"{number // 12:04}-{number % 12 + 1:02}"
 
 
 def _months(first: str, last: str) -> list[str]:
-    low, high = (int(month[:4]) * 12 + int(month[5:]) - 1 for month in (first, last))
+    low, high = _number(first), _number(last)
     if high - low >= CASHFLOW_MONTHS_MAX:
         raise Invalid(errors={"from": [f"At most {CASHFLOW_MONTHS_MAX} months."]})
-    return [f"{number // 12:04}-{number % 12 + 1:02}" for number in range(low, high + 1)]
+    return [_month(number) for number in range(low, high + 1)]
 
 
 def _flow_lines(

@@ -120,7 +120,7 @@ def test_a_rename_takes_along_what_is_below_as_one_entry(client: FlaskClient) ->
     before = head_of(client)
     moved(client, "Food", "Meals:Out")
     [entry] = entries(client, before)
-    assert (entry["kind"], entry["entity"]) == ("rename", "category")
+    assert (entry["kind"], entry["entity"]) == ("rename", "ledger")
     assert entry["figures"] == {"from": "Food", "to": "Meals:Out"}
     renamed = ["Meals:Out", "Meals:Out:Coffee", "Meals:Out:Coffee:Beans", "Foodstuff", "Pet:Food"]
     assert paths(client) == sorted(renamed)

@@ -30,8 +30,6 @@ MEMBERS = {
     "previous": str,
 }
 """The members of an entry, in the order in which they are written, and what each is."""
-REVISED = ("transaction", "account")
-"""What has revisions; closed days and renamed categories are each a first one, of whatever they are told of."""
 
 
 def sha256(data):
@@ -80,7 +78,7 @@ def check(lines, head):  # noqa: C901  a list of rules reads best in one place
         if ledger not in (None, entry["ledger"]):
             yield f"{where}: an entry of another ledger"
         entity = entry["entity"], entry["entity_id"]
-        before = revisions.get(entity, 0) if entry["kind"] != "open" and entity[0] in REVISED else 0
+        before = revisions.get(entity, 0)
         if entry["revision"] != before + 1 or (entry["kind"] == "open" and entity in revisions):
             yield f"{where}: revision {entry['revision']} of {entity[1]} follows {revisions.get(entity, 0)}"
         if words is not None and (entry["words_sha256"] is None or sha256(words_line(words)) != entry["words_sha256"]):

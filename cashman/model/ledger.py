@@ -25,6 +25,8 @@ class LedgerRecord(Base):
     created_at: Mapped[dt.datetime] = mapped_column(Instant)
     closed_until: Mapped[dt.date | None] = mapped_column(Date)
     """The last day that no write may touch any more."""
+    version: Mapped[int] = mapped_column(server_default="1")
+    """How often days were closed or categories renamed, and 1."""
     cursor_secret: Mapped[bytes] = mapped_column(LargeBinary(32), server_default=text("''"))
     """What cursors are sealed with."""
 

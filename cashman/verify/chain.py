@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from cashman.chart_changes import move
 from cashman.db import table
 from cashman.journal import GENESIS, Head, hash_entry
 from cashman.model.account import DEFAULTS as ACCOUNT_DEFAULTS
@@ -47,6 +46,7 @@ class ChainWalk:
         self.transaction_entries = 0
         self._chart: dict[str, dict[str, Any]] = {"ledger": {}, "account": {}, "category": {}}
         self._chart_sequence = self._renamed_sequence = 0
+        self._revisions: dict[tuple[str, str], int] = {}
         self._next_expiry: str | None = None
         self._wordless: dict[str, int] = {}
         self._word_rows = 0
@@ -96,27 +96,38 @@ class ChainWalk:
             self._note_chart(entry)
 
     def _note_chart(self, entry: _Line) -> None:
-        """Follow what happens to the ledger, its accounts and its categories."""
+        """Follow what happens to the ledger, its accounts and its categories, each by its revisions."""
+        of = entry.entity, entry.entity_id
+        require(
+            entry.revision == self._revisions.get(of, 0) + 1,
+            f"journal {self.ledger.id}/{entry.sequence}: not the next revision of {entry.entity} {entry.entity_id}",
+        )
+        self._revisions[of] = entry.revision
         self._chart_sequence = entry.sequence
         if entry.kind == "rename":
             self._renamed_sequence = entry.sequence
         of_entity, figures = self._chart[entry.entity], msgspec.json.decode(entry.figures)
-        if entry.entity == "category" and entry.kind == "rename":
-            paths = {id_: known["path"] for id_, known in of_entity.items()}
-            source, below = figures["from"], figures["from"] + ":"
-            moved = {id_: path for id_, path in paths.items() if path == source or path.startswith(below)}
-            for id_, path in move({int(id_): path for id_, path in moved.items()}, source, figures["to"]).items():
-                of_entity[str(id_)]["path"] = path
-        elif entry.kind == "delete":
+        if entry.kind == "delete":
             del of_entity[entry.entity_id]
         elif entry.entity == "account":
             of_entity[entry.entity_id] = {**ACCOUNT_DEFAULTS, **figures, "version": entry.revision}
-        elif entry.entity == "ledger" and entry.kind == "open":
-            of_entity[entry.entity_id] = {**figures, "created_at": entry.recorded_at, "closed_until": None}
-        elif entry.entity == "ledger":
-            of_entity[entry.entity_id] |= figures
-        else:
+        elif entry.entity == "category":
             of_entity[entry.entity_id] = figures
+        elif entry.kind == "open":
+            opened = {"created_at": entry.recorded_at, "closed_until": None, "version": entry.revision}
+            of_entity[entry.entity_id] = {**figures, **opened}
+        else:
+            of_entity[entry.entity_id]["version"] = entry.revision
+            if entry.kind == "rename":
+                self._move_categories(figures["from"], figures["to"])
+            else:
+                of_entity[entry.entity_id] |= figures
+
+    def _move_categories(self, source: str, sink: str) -> None:
+        below = source + ":"
+        for known in self._chart["category"].values():
+            if known["path"] == source or known["path"].startswith(below):
+                known["path"] = sink + known["path"].removeprefix(source)
 
     def openings(self) -> dict[str, int]:
         """The magnitudes of the opening balances, by currency."""

@@ -16,6 +16,7 @@ CHUNK_ROWS = 5_000
 
 def upgrade() -> None:
     op.add_column("ledgers", sa.Column("closed_until", sa.Date))
+    op.add_column("ledgers", sa.Column("version", sa.Integer, nullable=False, server_default="1"))
     op.add_column(
         "ledgers", sa.Column("cursor_secret", sa.LargeBinary(32), nullable=False, server_default=sa.text("''"))
     )
