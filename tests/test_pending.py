@@ -302,6 +302,34 @@ def test_where_it_cannot_be_recorded_it_counts_nowhere_all_the_same(
     assert [(revision["kind"], revision["actor"]) for revision in history] == [("create", "owner"), ("void", "cashman")]
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_was_given_before_is_not_given_again_after_its_time(
+    client: FlaskClient, books: Books, let_pass: Pass, monkeypatch: pytest.MonkeyPatch, recorded: bool
+) -> None:
+    reserved(client, expires_in=60)
+    pages = ["/transactions", "/expenses?status=pending", "/accounts/1/transactions", "/transactions?q=hotel"]
+    reports = ["/balances", "/tags", "/ledger"] if recorded else []
+    tags = {}
+    for path in pages + reports:
+        tags[path] = client.get(path).headers["ETag"]
+        assert client.get(path, headers={"If-None-Match": tags[path]}).status_code == 304
+
+    def refuse(change: Any) -> Any:
+        raise StoreUnavailable()
+
+    let_pass(61)
+    with monkeypatch.context() as patched:
+        if not recorded:
+            patched.setattr(books, "submit", refuse)
+        for path in pages:
+            answer = client.get(path, headers={"If-None-Match": tags[path]})
+            assert (answer.status_code, answer.json) == (200, [])
+        for path in reports:
+            assert client.get(path, headers={"If-None-Match": tags[path]}).status_code == 200
+    for path in pages:
+        assert client.get(path).json == []
+
+
 def test_a_posted_one_and_one_without_end_stay(client: FlaskClient, let_pass: Pass) -> None:
     rows = [reserved(client), reserved(client, status="posted"), reserved(client, expires_in=60)]
     client.patch(path_of(rows[2]), json={"status": "posted"})
