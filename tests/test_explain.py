@@ -66,6 +66,14 @@ def is_scan(step: str) -> bool:
     return step.startswith("SCAN ") and name.startswith(BIG) and not ("VIRTUAL TABLE" in step and ":M" in step)
 
 
+def indexes(connection: Connection, statement: str, parameters: Any) -> str:
+    """The plan of a statement as text, which names its indexes."""
+    if connection.dialect.name == "sqlite":
+        return "\n".join(step for *_, step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters))
+    connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+    return "\n".join(line for (line,) in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+
+
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Each node of a plan."""
     yield plan
@@ -213,6 +221,26 @@ def test_balances_cash_flow_tags_and_one_transaction_go_by_an_index(filled: Book
         )
         == {}
     )
+
+
+OWN_INDEXES = {
+    "nothing": "ix_transactions_ledger_id_date",
+    "account": "ix_transactions_ledger_id_account_id",
+    "category": "ix_transactions_category",
+    "payee": "ix_transactions_payee",
+    "group": "ix_transactions_group",
+}
+
+
+def test_what_names_a_few_rows_goes_by_the_index_that_is_made_for_it(filled: Books) -> None:
+    found = {}
+    for name in OWN_INDEXES:
+        with captured(filled) as statements:
+            filled.own_ledger().find(Filter(**FILTERS[name]))
+        [(statement, parameters)] = [one for one in statements if "FROM transactions" in one[0]]
+        with filled.database.engine.connect() as connection:
+            found[name] = indexes(connection, statement, parameters)
+    assert {name: OWN_INDEXES[name] in plan for name, plan in found.items()} == dict.fromkeys(OWN_INDEXES, True), found
 
 
 def test_a_statement_that_no_index_fits_is_told(filled: Books) -> None:
