@@ -125,7 +125,7 @@ def balances(ledger_id: int, as_of: dt.date, connection: Connection, standing: S
     """What is in each account at the end of a day, and what is available there once pending ones are booked."""
     head, chart, _ = standing
     booked = {(id_, account["currency"]): 0 for id_, account in chart.accounts.items()}
-    for id_, minor_units in _openings(chart, None, as_of):
+    for id_, minor_units in _openings(chart, as_of):
         booked[(id_, chart.accounts[id_]["currency"])] += minor_units
     over = spans(dt.date.min, as_of, coarsest="month")
     for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("of_id", "currency")):
@@ -149,11 +149,10 @@ def balances(ledger_id: int, as_of: dt.date, connection: Connection, standing: S
     return Report(sorted(lines, key=lambda line: (line["account"], line["currency"])), head)
 
 
-def _openings(chart: Chart, after: dt.date | None, until: dt.date) -> Iterator[tuple[int, int]]:
-    """(account, minor units) of the opening balances dated after one day and until another."""
+def _openings(chart: Chart, until: dt.date) -> Iterator[tuple[int, int]]:
+    """(account, minor units) of the opening balances dated until a day."""
     for id_, account in chart.accounts.items():
-        day = account["opening_date"]
-        if day is not None and day <= until and (after is None or day > after):
+        if account["opening_date"] is not None and account["opening_date"] <= until:
             yield id_, account["opening_minor_units"]
 
 
@@ -468,7 +467,7 @@ def cashflow(
     head, chart, _ = standing
     opening = _standing_before(connection, ledger_id, chart, first_day)
     flows = _flows(connection, ledger_id, chart, first_day or dt.date.min, last_day or dt.date.max)
-    if not flows and (first_day is None or last_day is None):
+    if not flows and (not opening or last_day is None):
         return Report([], head)
     first = first_day.isoformat()[:7] if first_day else min(month for month, _ in flows)
     last = last_day.isoformat()[:7] if last_day else max(month for month, _ in flows)
@@ -493,7 +492,7 @@ def _standing_before(connection: Connection, ledger_id: int, chart: Chart, day: 
     over = spans(dt.date.min, day_before, coarsest="month")
     for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("currency",)):
         found[keys["currency"]] = minor_units
-    for id_, minor_units in _openings(chart, None, day_before):
+    for id_, minor_units in _openings(chart, day_before):
         currency = chart.accounts[id_]["currency"]
         found[currency] = found.get(currency, 0) + minor_units
     return found
