@@ -207,7 +207,18 @@ FORGERIES: list[tuple[int, Callable[[dict[str, Any]], Any], str, bool]] = [
     (4, lambda entry: entry["figures"].__delitem__("status"), r"revisions 1, after .*: cannot be read", False),
     (6, lambda entry: entry.update(revision=3), rf"revisions 1/{ID}/2: not the revision of journal entry 6", True),
     (6, lambda entry: entry["figures"].update(minor_units=-1), rf"transactions 1/{ID}: minor_units", False),
-    (8, lambda entry: entry.update(entity="category", figures={"path": "Food"}), r"categories|revisions", False),
+    (
+        8,
+        lambda entry: entry.update(entity="category", figures={"path": "Food"}),
+        r"journal 1/8: not the next rev",
+        True,
+    ),
+    (
+        8,
+        lambda entry: entry.update(entity="category", entity_id="9", kind="open", revision=1, figures={"path": "Feed"}),
+        r"categories 1/9: not as the journal says",
+        False,
+    ),
 ]
 
 

@@ -139,6 +139,7 @@ def test_any_bytes_are_json_or_a_malformed_document(data: bytes) -> None:
 
 CHART = Chart(
     sequence=2,
+    version=1,
     ulid="01ARZ3NDEKTSV4RRFFQ69G5FAV",
     currency="USD",
     created_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
