@@ -80,8 +80,8 @@ def fill(url: str, chance: random.Random, transactions: int) -> None:
     known = {account["name"] for account in ask("GET", "/accounts")}
     for name, currency, opening in (("euro", "EUR", -150), ("yen", "JPY", 90_000), ("savings", "USD", 0)):
         if name not in known:
-            account = {"name": name, "currency": currency, "opening_balance": opening, "opening_date": "2026-01-01"}
-            ask("POST", "/accounts", account)
+            opened = {"opening_balance": opening, "opening_date": "2026-01-01"} if opening else {}
+            ask("POST", "/accounts", {"name": name, "currency": currency, **opened})
     ids: list[str] = []
     for number in range(transactions):
         if number % 6 == 0:
