@@ -1,5 +1,6 @@
 """The commands of the README and of ARCHITECTURE.md run, and their tables are those of the code."""
 
+import json
 import os
 import re
 import shutil
@@ -10,18 +11,24 @@ from pathlib import Path
 
 import pytest
 from conftest import missing
+from marshmallow import Schema
 from sqlalchemy import inspect
 
 from benchmarks import servers
-from cashman import db, errors
+from cashman import db, errors, limits
 from cashman.config import INSTANCE_FOLDER, PREFIX, ConfigSchema
 from cashman.documentation import make_document
 from cashman.index import create_app
 from cashman.ledger import Books
+from cashman.model.account import KINDS
+from cashman.model.filter import FilterSchema
+from cashman.model.report import DIMENSIONS, SummarySchema
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+ID = "01KAHBJ5V0000000000000P1ZZ"
 
 CHANGING = (
     (r"\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b", "<ulid>"),
@@ -29,6 +36,8 @@ CHANGING = (
     (r"\b[0-9a-f]{32}\b", "<salt>"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "<instant>"),
     (r"\d{4}-\d\d-\d\d", "<day>"),
+    (r'W/"(\d+)-[0-9a-f]{16}-[0-9a-f]{16}"', r'W/"\1-<tag>"'),
+    (r"\bcursor=[\w-]+", "cursor=<cursor>"),
     (r"(?m)^Date: .*$", "Date: <now>"),
 )
 """What is another each time, and what it is compared as."""
@@ -114,6 +123,27 @@ def test_the_example_environment_names_every_setting():
     assert {PREFIX + name.upper() for name in ConfigSchema().fields} | {"PORT", "WEB_CONCURRENCY"} <= named
 
 
+def first_cells(table: str) -> list[str]:
+    """The names in the first column of a table."""
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+
+
+def wire_names(schema: Schema) -> set[str]:
+    """The names under which a schema takes its fields."""
+    return {field.data_key or name for name, field in schema.load_fields.items()}
+
+
+def named_routes() -> list[tuple[str, set[str]]]:
+    """Each path of the table of routes with its methods; a path without methods has those of the one before it."""
+    table = README.split("## The API\n")[1].split("\n### ")[0]
+    found = []
+    for cell in first_cells(table):
+        methods, _, path = cell.rpartition(" ")
+        found.append((path.split("?")[0], set(methods.split(", ")) if methods else found[-1][1]))
+    return found
+
+
 @pytest.fixture(scope="module")
 def paths() -> dict[str, set[str]]:
     """The methods of every path of the OpenAPI document."""
@@ -122,24 +152,53 @@ def paths() -> dict[str, set[str]]:
 
 
 def test_every_route_of_the_readme_is_there_with_its_methods(paths):
-    routes = re.findall(r"(?m)^\| `([A-Z, ]+) (/[^`]*)`(?:, `(/[^`]*)`)? \|", README)
-    assert len(routes) > 10
-    for methods, *named in routes:
-        for path in filter(None, named):
-            assert set(methods.split(", ")) <= paths[path.split("?")[0]], path
+    assert len(named_routes()) > 20
+    for path, methods in named_routes():
+        assert methods <= paths[path], path
 
 
-def test_every_route_is_in_the_readme(paths):
-    section_text = README.split("## The API")[1].split("\n## ")[0]
-    for path in paths:
+def test_every_route_and_method_is_in_the_readme(paths):
+    named = {}
+    for path, methods in named_routes():
+        named[path] = named.get(path, set()) | methods
+    for path, methods in paths.items():
         general = re.sub(r"^/(incomes|expenses)/", "/transactions/", path)
-        assert f"{general}`" in section_text or f"{general}?" in section_text or path == "/problems/{slug}", path
+        assert methods <= named.get(general, set()) or path == "/problems/{slug}", path
 
 
-def test_every_status_of_a_problem_is_in_the_readme():
-    table = set(re.findall(r"(?m)^\| (\d{3}) \|", README))
-    raised = {str(problem.status) for problem in errors.Problem.__subclasses__() if hasattr(problem, "status")}
-    assert raised - {"500"} == table
+def test_every_problem_is_in_the_readme_with_its_status():
+    table = re.findall(r"(?m)^\| (\d{3}) \| `([a-z-]+)` \|", README)
+    raised = {(str(kind.status), kind.slug) for kind in errors.Problem.__subclasses__() if hasattr(kind, "status")}
+    assert len(set(table)) == len(table)
+    assert set(table) == raised - {("500", errors.ServiceFault.slug)}
+
+
+def test_the_filters_of_the_readme_are_those_of_the_lists():
+    assert set(first_cells(section("filters"))) == wire_names(FilterSchema())
+
+
+def test_the_parameters_of_a_summary_are_those_of_its_schema():
+    table = README.split("`/reports/summary` adds up")[1].split("\n\n")[1]
+    assert {name.split("=")[0] for name in first_cells(table)} == wire_names(SummarySchema())
+    dimensions = re.search(r"(?m)^\| `by` \|(.*)\|$", table)[1]
+    assert set(re.findall(r"`(\w+)`", dimensions)) == set(DIMENSIONS)
+
+
+def test_the_kinds_of_an_account_are_those_of_its_schema():
+    said = re.search(r"a `kind`\s\(([^)]*)\)", README)[1]
+    assert set(re.findall(r"`(\w+)`", said)) == {*KINDS, "null"}
+
+
+def test_the_limits_of_the_readme_are_those_of_the_code():
+    for name, said in {
+        "PAGE_ROWS_DEFAULT": r"rows on a page: (\d+)",
+        "PAGE_ROWS_MAX": r"rows on a page: \d+, at most ([\d,]+)",
+        "SEARCH_CHARACTERS_MAX": r"any text of up to (\d+) characters",
+        "LINES_MAX": r"from 1 to (\d+)\.",
+        "BATCH_TRANSACTIONS_MAX": r"up to ([\d,]+) in one commit",
+        "MINOR_UNITS_MAX": r"At most ([\d,]+) minor units",
+    }.items():
+        assert int(re.search(said, README)[1].replace(",", "")) == getattr(limits, name), name
 
 
 def test_the_journal_entry_of_the_architecture_has_the_hashes_that_are_said():
@@ -148,6 +207,40 @@ def test_the_journal_entry_of_the_architecture_has_the_hashes_that_are_said():
         result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=True)
         assert result.stdout.strip() == said
     assert f'"words_sha256":"{words_hash.split()[0]}"' in entry_command
+
+
+def test_the_kinds_of_entries_are_those_of_the_journal(client):
+    """Does all that can be done over HTTP, and compares what the journal then says with the architecture's table."""
+    for method, path, body in (
+        ("POST", "/expenses", {"id": ID, "description": "pizza", "amount": 5, "category": "Food"}),
+        ("PATCH", f"/expenses/{ID}", {"amount": 6}),
+        ("DELETE", f"/expenses/{ID}", None),
+        ("POST", f"/expenses/{ID}/restore", None),
+        ("POST", f"/expenses/{ID}/redact", None),
+        ("POST", "/accounts", {"name": "card"}),
+        ("PATCH", "/accounts/9", {"kind": "card"}),
+        ("PATCH", "/accounts/9", {"name": "debit card"}),
+        ("DELETE", "/accounts/9", None),
+        ("POST", "/categories/rename", {"from": "Food", "to": "Meals"}),
+        ("POST", "/categories/merge", {"from": "Meals", "to": "Fun"}),
+        ("PATCH", "/ledger", {"closed_until": "2020-12-31"}),
+    ):
+        response = client.open(path, method=method, **({} if body is None else {"json": body}))
+        assert response.status_code < 300, (method, path, response.get_data(as_text=True))
+    entries = [json.loads(line["entry"]) for line in client.get("/journal").json]
+    happened = {(entry["entity"], entry["kind"]): set(entry["figures"]) for entry in entries}
+    said, before = {}, set()
+    for line in section("kinds", ARCHITECTURE).splitlines()[2:]:
+        entity, kind, figures = (cell.strip() for cell in line.split("|")[1:4])
+        before = before if figures == "the same" else set(re.findall(r"`(\w+)`", figures))
+        said[(entity.strip("`"), kind.strip("`"))] = before
+    assert said == happened
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_checked():
+    configuration = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = configuration["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert section("layers", ARCHITECTURE).strip("`\n").splitlines() == layers
 
 
 def test_the_tree_of_the_architecture_names_every_module_and_nothing_else():
