@@ -96,6 +96,10 @@ class Database(ABC):
     def _connect_writer(self) -> Connection:
         """The one connection that this process writes with."""
 
+    @abstractmethod
+    def _peek(self, statement: str) -> Sequence[Any]:
+        """The one row of a statement, as cheaply as the engine can."""
+
     def _must_retry(self, error: DBAPIError) -> bool:
         """Whether the transaction failed only because of its neighbours, and is to be run again."""
         return False
@@ -158,10 +162,6 @@ class Database(ABC):
             return self._peek(statement)
 
         return self._retried(peek_once, lambda error: error.connection_invalidated)
-
-    def _peek(self, statement: str) -> Sequence[Any]:
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            return connection.exec_driver_sql(statement).one()
 
     def write(self, work: Work[Result]) -> Result:
         """Run work(connection) in one transaction that is on disk when this returns; all of it, or nothing."""

@@ -1,8 +1,8 @@
 """What is particular to PostgreSQL: a server, its SQLSTATEs and its locks."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -27,14 +27,20 @@ class PostgresDatabase(Database):
     def __init__(self, url: URL) -> None:
         super().__init__()
         options = url.query.get("options", "")
-        self.engine = create_engine(
-            url.difference_update_query(["options"]),
-            pool_size=5,
-            max_overflow=10,
-            connect_args={
-                "connect_timeout": int(LOCK_WAIT_SECONDS_MAX),
-                "options": f"{options} -c lock_timeout={int(LOCK_WAIT_SECONDS_MAX * 1000)}".strip(),
-            },
+        server = url.difference_update_query(["options"])
+        connect_args = {
+            "connect_timeout": int(LOCK_WAIT_SECONDS_MAX),
+            "options": f"{options} -c lock_timeout={int(LOCK_WAIT_SECONDS_MAX * 1000)}".strip(),
+        }
+        self.engine = create_engine(server, pool_size=5, max_overflow=10, connect_args=connect_args)
+        # Single statements, each a transaction of its own: one round trip to the server, where others take four.
+        self._peeking = create_engine(
+            server,
+            pool_size=2,
+            max_overflow=3,
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            connect_args=connect_args,
         )
 
     def _off_loop(self, function: Callable[[], Result]) -> Result:
@@ -59,6 +65,14 @@ class PostgresDatabase(Database):
 
     def _connect_reader(self) -> Connection:
         return self.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def _peek(self, statement: str) -> Sequence[Any]:
+        with self._peeking.connect() as connection:
+            return connection.exec_driver_sql(statement).one()
+
+    def close(self) -> None:
+        self._peeking.dispose()
+        super().close()
 
     def _connect_writer(self) -> Connection:
         return self.engine.connect()
