@@ -454,6 +454,7 @@ class TransactionSchema(NewTransactionFields):
         TransactionType,
         required=True,
         validate=NoneOf([TransactionType.TRANSFER], error="A transfer is made at /transfers."),
+        error_messages={"unknown": "Must be one of: INCOME, EXPENSE."},
     )
 
     def model_for(self, data: Mapping[str, Any]) -> Model:
