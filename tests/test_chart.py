@@ -26,6 +26,7 @@ def a_chart(accounts: list[dict[str, Any]] | None = None, categories: dict[int, 
         currency="USD",
         created_at=NOW,
         closed_until=None,
+        version=1,
         cursor_secret=b"secret",
         renamed_sequence=0,
         accounts={},
@@ -111,7 +112,7 @@ def test_copies_never_change_the_original() -> None:
         original.with_account(account(7, "plastic")),
         original.without_account(7),
         original.with_categories({1: "Meals", 2: "Rent"}),
-        original.closed(dt.date(2026, 1, 1)),
+        original.revised(closed_until=dt.date(2026, 1, 1)),
     ]
     assert repr(original) == said
     assert [sorted(copy.account_ids) for copy in copies[:3]] == [
@@ -120,7 +121,7 @@ def test_copies_never_change_the_original() -> None:
         ["main"],
     ]
     assert copies[3].category_ids == {"Meals": 1, "Rent": 2}
-    assert copies[4].closed_until == dt.date(2026, 1, 1)
+    assert (copies[4].closed_until, copies[4].version) == (dt.date(2026, 1, 1), 2)
 
 
 def test_a_chart_cannot_be_changed_in_place() -> None:
