@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_books import ONE_DAY, PERIODS, days_between, next_start, range_before, start_of
 
@@ -25,6 +25,8 @@ from cashman.reporting import (
     reads_rows,
 )
 
+pure = settings(derandomize=True, deadline=None)
+
 MIN, MAX = dt.date.min, dt.date.max
 DAY = dt.date(2026, 11, 20)
 periods = st.sampled_from(list(PERIODS))
@@ -34,6 +36,7 @@ dates = st.one_of(st.dates(), st.sampled_from([MIN, MIN + ONE_DAY, MAX - ONE_DAY
 # Periods.
 
 
+@pure
 @given(dates, periods)
 @example(dt.date(2020, 12, 31), "week")
 @example(dt.date(2021, 1, 3), "week")
@@ -57,12 +60,14 @@ def test_a_month_lies_in_its_quarter_and_its_year(month: int) -> None:
     assert (bucket("month", name), bucket("year", name), bucket("year", "2026")) == (name, "2026", "2026")
 
 
+@pure
 @given(dates, periods)
 def test_names_of_periods_sort_as_their_days_do(day: dt.date, period: str) -> None:
     if day < MAX:
         assert bucket(period, day.isoformat()) <= bucket(period, (day + ONE_DAY).isoformat())
 
 
+@pure
 @given(dates, periods)
 @example(MIN, "week")
 @example(MAX, "quarter")
@@ -73,6 +78,7 @@ def test_a_period_begins_on_its_first_day(day: dt.date, period: str) -> None:
     assert before == (start if start == MIN else start - ONE_DAY)
 
 
+@pure
 @given(dates, periods)
 @example(dt.date(2020, 12, 31), "week")
 @example(dt.date(2026, 12, 31), "quarter")
@@ -89,6 +95,7 @@ def test_a_period_is_followed_by_that_of_the_day_after_it(day: dt.date, period: 
 # The range before a range.
 
 
+@pure
 @given(st.dates(dt.date(1900, 1, 1), dt.date(2100, 1, 1)), st.integers(0, 2_000))
 @example(dt.date(2024, 3, 1), 30)
 @example(dt.date(2024, 3, 1), 29)
@@ -125,6 +132,7 @@ def test_whole_months_shift_by_months_and_all_else_by_days(first: str, last: str
 # Months of a cash flow.
 
 
+@pure
 @given(st.dates(dt.date(1950, 1, 1), dt.date(2050, 1, 1)), st.integers(0, 400))
 def test_every_month_from_one_to_another_is_there_once(first: dt.date, days: int) -> None:
     last = first + dt.timedelta(days=days)

@@ -3,11 +3,13 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cashman.limits import NOTES_CHARACTERS_MAX, SEARCH_CHARACTERS_MAX
 from cashman.stems import stems_of
+
+pure = settings(derandomize=True, deadline=None)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,7 @@ def test_a_word_never_reaches_over_two_texts() -> None:
     assert stems_of(["foo", "bar"]) == ["bar", "foo"]
 
 
+@pure
 @given(st.lists(st.text(max_size=40), max_size=4))
 def test_stems_are_sorted_distinct_words_that_need_no_escaping(texts: list[str]) -> None:
     found = stems_of(texts)
@@ -60,11 +63,13 @@ def test_stems_are_sorted_distinct_words_that_need_no_escaping(texts: list[str])
     assert all(stem == stem.lower() for stem in found if stem.isascii())
 
 
+@pure
 @given(st.text(max_size=40))
 def test_composed_and_decomposed_text_have_the_same_stems(text: str) -> None:
     assert stems_of([unicodedata.normalize("NFC", text)]) == stems_of([unicodedata.normalize("NFD", text)])
 
 
+@pure
 @given(st.text(max_size=40))
 def test_ascii_words_have_the_same_stems_beside_any_other_text(text: str) -> None:
     assert set(stems_of(["Plays"])) <= set(stems_of([f"é Plays {text}"]))

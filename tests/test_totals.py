@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_books import ONE_DAY, days_between
 from sqlalchemy import text
@@ -13,6 +13,8 @@ from cashman.ledger import Books
 from cashman.model.total import GRAINS
 from cashman.model.transaction_type import TransactionType
 from cashman.totals import Span, first_of_month, fold, last_of_month, ragged_ends, spans, store
+
+pure = settings(derandomize=True, deadline=None)
 
 MIN, MAX = dt.date.min, dt.date.max
 near = st.dates(dt.date(1999, 11, 1), dt.date(2004, 3, 31))
@@ -42,6 +44,7 @@ def assert_partition(parts: list[tuple[dt.date, dt.date]], first: dt.date, last:
         assert (low, high) == parts[-1] or following == high + ONE_DAY
 
 
+@pure
 @given(anywhere, anywhere, st.sampled_from(["day", "month", "year"]))
 @example(MIN, MAX, "year")
 @example(MIN, MAX, "month")
@@ -59,6 +62,7 @@ def test_spans_partition_any_range_of_days_without_a_gap_or_an_overlap(
     assert all(grains.index(span.grain) <= grains.index(coarsest) for span in found)
 
 
+@pure
 @given(anywhere, anywhere, st.sampled_from(["month", "year"]))
 @example(MIN, MAX, "year")
 @example(dt.date(2024, 2, 2), dt.date(2024, 2, 28), "year")
@@ -75,6 +79,7 @@ def test_spans_of_whole_months_and_the_ragged_ends_partition_any_range_together(
     assert len(ragged) <= 2
 
 
+@pure
 @given(near, near)
 def test_every_day_of_a_range_is_in_exactly_one_span(one: dt.date, other: dt.date) -> None:
     first, last = min(one, other), max(one, other)
@@ -99,6 +104,7 @@ def test_five_years_are_one_span_and_a_ragged_range_takes_five() -> None:
     ]
 
 
+@pure
 @given(st.dates())
 def test_a_month_ends_the_day_before_the_next_one_begins(day: dt.date) -> None:
     last = last_of_month(day)
