@@ -115,6 +115,7 @@ _pending = (
 _later_that_day = select(func.coalesce(func.sum(Transaction.minor_units), 0)).where(
     Transaction.ledger_id == bindparam("ledger_id"),
     Transaction.account_id == bindparam("account_id"),
+    Transaction.currency == bindparam("currency"),
     Transaction.date == bindparam("day"),
     Transaction.id > bindparam("id"),
     Transaction.status == "posted",
@@ -164,18 +165,18 @@ def account_page(ledger_id: int, filter_: Filter, connection: Connection, standi
     account_id = found.chart.account_ids[filter_.account or ""]
     account = found.chart.accounts[account_id]
     day = dt.date.fromisoformat(str(found.rows[0].date))
-    sums = _read_sums(
-        connection, ledger_id, ACCOUNT, spans(dt.date.min, day, coarsest="month"), ("of_id",), of_ids=[account_id]
-    )
+    currency = account["currency"]
+    over = spans(dt.date.min, day, coarsest="month")
+    sums = _read_sums(connection, ledger_id, ACCOUNT, over, ("of_id",), of_ids=[account_id], currency=currency)
     booked = sum(minor_units for _keys, minor_units, _count in sums)
-    names = {"ledger_id": ledger_id, "account_id": account_id, "day": day, "id": found.rows[0].id}
+    names = {"ledger_id": ledger_id, "account_id": account_id, "currency": currency, "day": day, "id": found.rows[0].id}
     booked -= int(connection.execute(_later_that_day, names).scalar_one())
     opened = account["opening_date"] and account["opening_date"].isoformat()
     after_each = []
     for row in found.rows:
         opening = account["opening_minor_units"] if opened is not None and opened <= str(row.date) else 0
         after_each.append(booked + opening)
-        if row.status == "posted":
+        if row.status == "posted" and row.currency == currency:  # older ledgers may hold others there
             booked -= row.minor_units
     return replace(found, balances=after_each)
 

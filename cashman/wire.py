@@ -547,7 +547,7 @@ def _page_body(page: Page) -> bytes:
         return encode_json(shown)
     return encode_json(
         [
-            {**msgspec.structs.asdict(one), "balance": to_decimal(balance, row.currency)}
+            {**msgspec.structs.asdict(one), "balance": to_decimal(balance, chart.accounts[row.account_id]["currency"])}
             for one, row, balance in zip(shown, page.rows, page.balances, strict=True)
         ]
     )
