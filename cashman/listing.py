@@ -72,7 +72,7 @@ class _Shape(NamedTuple):
 
     engine: str
     lead: str | None
-    """On SQLite what the rows are found by; None where the engine decides."""
+    """What the rows are found by; None where the engine decides."""
     given: frozenset[str]
     categories: int
     tags: int
@@ -169,10 +169,9 @@ def _shape(connection: Connection, filter_: Filter, values: Mapping[str, Any]) -
     given |= {"stems"} if filter_.stems is not None else set()
     given |= {"amounts"} if _has_amounts(filter_) else set()
     given |= {"transfers"} if filter_.type is TransactionType.TRANSFER else set()
-    engine = connection.dialect.name
     return _Shape(
-        engine,
-        _lead(connection, filter_, values, given) if engine == "sqlite" else None,
+        connection.dialect.name,
+        _lead(connection, filter_, values, given),
         frozenset(given),
         len(values.get("category_ids", ())),
         len(filter_.tags),
@@ -197,12 +196,14 @@ _LEADS: Final[Mapping[str, tuple[str, ...]]] = {
 """What SQLite can be led by, the most selective first, and the columns that it may use the index of."""
 
 
-def _lead(connection: Connection, filter_: Filter, values: Mapping[str, Any], given: set[str]) -> str:
+def _lead(connection: Connection, filter_: Filter, values: Mapping[str, Any], given: set[str]) -> str | None:
     """What the rows are found by: few enough to be sorted, or the index that gives them in the order of the list.
 
     Left alone SQLite, which knows no frequencies, may go along the order of the list and test each row: for a word
     that is rare through a whole ledger.
     """
+    if connection.dialect.name != "sqlite":
+        return "amounts" if filter_.sort == "amount" else None
     if "stems" in given and search.count(connection, values, _FEW_ROWS + 1) <= _FEW_ROWS:
         return "stems"
     if filter_.sort == "amount" or ("amounts" in given and _are_few_in_ranges(connection, values)):
@@ -287,7 +288,8 @@ def _directed(shape: _Shape, keys: Sequence[ColumnElement[Any]]) -> list[Any]:
 def _column(shape: _Shape, name: str) -> ColumnElement[Any]:
     """A column; where another one leads, one that SQLite takes no index for (its idiom is a unary plus)."""
     column = _own[name]
-    return column if shape.lead is None or name in _LEADS[shape.lead] else _not_by_index(column)
+    free = shape.engine != "sqlite" or shape.lead is None or name in _LEADS[shape.lead]
+    return column if free else _not_by_index(column)
 
 
 def _not_by_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
