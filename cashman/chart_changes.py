@@ -102,7 +102,7 @@ class DeleteAccount(ReviseAccount):
 
 
 def _set(account: AccountRow, values: Mapping[str, Any], today: dt.date) -> None:
-    """Put the values of AccountSchema into an account; its opening balance has a day, and none without a balance."""
+    """Put the values of AccountSchema into an account; an opening balance has a day."""
     values = dict(values)
     opening = values.pop("opening_balance", None)
     account |= values
@@ -111,11 +111,7 @@ def _set(account: AccountRow, values: Mapping[str, Any], today: dt.date) -> None
             account["opening_minor_units"] = to_minor_units(opening, account["currency"])
         except AmountError as error:
             raise Invalid(errors={"opening_balance": [str(error)]}) from None
-    if account["opening_minor_units"] == 0:
-        if values.get("opening_date") is not None:
-            raise Invalid(errors={"opening_date": ["Goes with an opening_balance."]})
-        account["opening_date"] = None
-    elif account["opening_date"] is None:
+    if account["opening_minor_units"] != 0 and account["opening_date"] is None:
         account["opening_date"] = today
 
 

@@ -1,5 +1,6 @@
 """Fixtures: a fresh ledger for each test, on SQLite and on a real PostgreSQL."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from cashman import current, db
 from cashman.index import create_app
@@ -49,12 +51,77 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql_server: str) -> str:
-    """A migrated database with a founded ledger, to be copied for each test."""
+    """A migrated database with a founded ledger, to be copied; what is in it lies in the schema `founded` once more."""
     url = _create_database(postgresql_server, "cashman_template")
     _found(url)
+    with _administrator(url) as connection:
+        connection.execute(text("CREATE SCHEMA founded"))
+        for table in connection.execute(_TABLES).scalars().all():
+            connection.execute(text(f"CREATE TABLE founded.{table} AS TABLE public.{table}"))
     # A template is only copied while nobody is connected to it, autovacuum included.
     _administrate(postgresql_server, 'ALTER DATABASE "cashman_template" ALLOW_CONNECTIONS false')
     return url
+
+
+_TABLES = text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")
+_SCHEMA = text(
+    """SELECT md5(string_agg(what, ',' ORDER BY what)) FROM (
+           SELECT concat(attrelid::regclass, attname, atttypid, attnotnull) AS what FROM pg_attribute
+           WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+           UNION ALL SELECT concat(pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE NOT tgisinternal
+           UNION ALL SELECT concat(pg_get_constraintdef(oid), conrelid::regclass) FROM pg_constraint
+           UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+           UNION ALL SELECT concat(setdatabase, array_to_string(setconfig, ',')) FROM pg_db_role_setting)"""
+)
+
+
+class PostgresqlDatabases:
+    """Databases with a founded ledger, one for each test at a time: emptied and used again, as a new one is slow."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self._free: list[tuple[str, str]] = []
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[str]:
+        """The URL of a database that nobody else has."""
+        if self._free:
+            url, schema = self._free.pop()
+        else:
+            name = f"cashman_{os.getpid()}_{next(_numbers)}"
+            url = _create_database(self.server, name, "cashman_template")
+            with _administrator(url) as connection:
+                schema = connection.execute(_SCHEMA).scalar_one()
+        yield url
+        if self._empty(url, schema):
+            self._free.append((url, schema))
+
+    def _empty(self, url: str, schema: str) -> bool:
+        """Bring a database back to what it was; False where a test has changed more than rows."""
+        try:
+            with _administrator(url) as connection:
+                connection.execute(
+                    text(
+                        """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                           WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+                    )
+                )
+                if connection.execute(_SCHEMA).scalar_one() != schema:
+                    return False
+                tables = connection.execute(_TABLES).scalars().all()
+                statements = ["SET lock_timeout = '2s'", "SET session_replication_role = replica"]
+                statements += [f"DELETE FROM public.{table}" for table in tables]
+                statements += [f"INSERT INTO public.{table} SELECT * FROM founded.{table}" for table in tables]
+                connection.exec_driver_sql("BEGIN; " + "; ".join(statements) + "; COMMIT")
+        except DBAPIError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+def postgresql_databases(postgresql_server: str, postgresql_template: str) -> PostgresqlDatabases:
+    """Where a test on PostgreSQL gets its database from."""
+    return PostgresqlDatabases(postgresql_server)
 
 
 @pytest.fixture(scope="session")
@@ -84,10 +151,16 @@ def _drop_database(server: str, name: str) -> None:
 
 
 def _administrate(server: str, statement: str) -> None:
-    engine = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with _administrator(server) as connection:
+        connection.execute(text(statement))
+
+
+@contextlib.contextmanager
+def _administrator(url: str) -> Iterator[Connection]:
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            connection.execute(text(statement))
+            yield connection
     finally:
         engine.dispose()
 
@@ -119,11 +192,8 @@ def database_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Pat
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    server = request.getfixturevalue("postgresql_server")
-    request.getfixturevalue("postgresql_template")
-    name = f"cashman_{os.getpid()}_{next(_numbers)}"
-    yield _create_database(server, name, "cashman_template")
-    _drop_database(server, name)
+    with request.getfixturevalue("postgresql_databases").one() as url:
+        yield url
 
 
 @pytest.fixture
