@@ -4,13 +4,14 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from cashman import current, db
@@ -28,6 +29,28 @@ def missing(tool: str) -> None:
     if STRICT:
         pytest.fail(f"{tool} is missing, and nothing may be skipped here")
     pytest.skip(f"{tool} is not installed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements_compiled_once() -> Iterator[None]:
+    """Let the engines of all tests share one dialect and what it has compiled, which is half of a test's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (db.sqlite, db.postgresql):
+            patch.setattr(module, "create_engine", _sharing(module.create_engine))
+        yield
+
+
+def _sharing(make: Callable[..., Engine]) -> Callable[..., Engine]:
+    first: dict[str, Engine] = {}
+
+    def make_sharing(*arguments: Any, **options: Any) -> Engine:
+        engine = make(*arguments, **options)
+        kind = f"{engine.dialect.name} {options.get('isolation_level')}"
+        engine.dialect = engine.pool._dialect = first.setdefault(kind, engine).dialect
+        engine._compiled_cache = first[kind]._compiled_cache  # type: ignore[misc]
+        return engine
+
+    return make_sharing
 
 
 @pytest.fixture(scope="session")
@@ -196,12 +219,19 @@ def database_url(engine_name: str, request: pytest.FixtureRequest, tmp_path: Pat
         yield url
 
 
+@pytest.fixture(scope="session")
+def routes() -> Flask:
+    """A service that was made once: its routes are most of what making one costs."""
+    return create_app({})
+
+
 @pytest.fixture
-def app(database_url: str) -> Iterator[Flask]:
+def app(routes: Flask, database_url: str) -> Iterator[Flask]:
     """The service on a fresh ledger."""
-    app = create_app({"CASHMAN_DATABASE_URL": database_url})
-    yield app
-    current.books(app).database.close()
+    books = Books(db.connect(database_url))
+    current.init_app(routes, books)
+    yield routes
+    books.database.close()
 
 
 @pytest.fixture
