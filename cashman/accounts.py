@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 from cashman.batch import Receipt
 from cashman.current import ledger
 from cashman.errors import (
+    AccountClosed,
     AccountNeeded,
     AccountUsed,
     AlreadyChanged,
@@ -60,7 +61,7 @@ ACCOUNT_SHOWN = Shown(
 WRITE_HEADERS = ("ETag", "Cashman-Head", "Preference-Applied", "Idempotency-Replayed")
 WRITE_TAKES = ("Prefer", "Idempotency-Key")
 WRITE_PROBLEMS = (KeyReused, NameTaken, BooksClosed, TotalTooLarge, AnswerErased)
-REVISE_PROBLEMS = (NotFound, AlreadyChanged, AccountNeeded, *WRITE_PROBLEMS)
+REVISE_PROBLEMS = (NotFound, AlreadyChanged, AccountNeeded, AccountClosed, *WRITE_PROBLEMS)
 
 
 def _tag(account: Any) -> str:

@@ -5,12 +5,14 @@ breaks a rule is rolled back here, in memory, so that it fails alone.
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
 
 from cashman import search, totals
@@ -34,6 +36,11 @@ SYSTEM: Final = "cashman"
 _turnovers = select(Turnover.currency, Turnover.minor_units).where(Turnover.ledger_id == bindparam("ledger_id"))
 _next_expiry = select(func.min(Transaction.expires_at)).where(
     Transaction.ledger_id == bindparam("ledger_id"), text("status = 'pending'")
+)
+_asked = select(Revision.asked).where(
+    Revision.ledger_id == bindparam("ledger_id"),
+    Revision.transaction_id == bindparam("transaction_id"),
+    Revision.revision == 1,
 )
 _has_transactions = (
     select(Transaction.id)
@@ -144,6 +151,8 @@ class Planned:
     with_words: bool = False
     opens: str | None = None
     """The path of its category, where that is new."""
+    asked: bytes | None = None
+    """A hash of the names that were asked for, where the request may come again under an id of the client's."""
 
 
 @dataclass(slots=True)
@@ -257,16 +266,36 @@ class Batch:
         return versions(self.connection, self.ledger_id, transaction_id)
 
     def _is_content_of(self, transaction: Transaction, first: State) -> bool:
+        asked = self._asked(transaction.id)
+        if asked is None:  # its id was made here, or it is from before names were kept: they are compared as they are
+            path = None if first["category_id"] is None else self.chart.categories[first["category_id"]]
+            named = self.chart.accounts[first["account_id"]]["name"], path
+            if named != (transaction.account, transaction.category):
+                return False
+        elif asked != asked_names(transaction):
+            return False
+        currency = first["currency"]
+        if "currency" in transaction.given and transaction.currency != currency:
+            return False
         try:
-            own = self.state_of(transaction)
-        except Invalid:
+            minor_units = transaction.minor_units_of(transaction.amount, currency)
+        except AmountError:
             return False
-        compared = ["type", "status", "minor_units", "currency", "account_id", "group", *WORDS]
+        if (transaction.expires_at is None) != (first["expires_at"] is None):
+            return False
+        compared = ["type", "status", "group", *WORDS]
         compared += [name for name in ("date", "expires_at") if name in transaction.given]
-        if (own["expires_at"] is None) != (first["expires_at"] is None):
-            return False
-        path = None if first["category_id"] is None else self.chart.categories[first["category_id"]]
-        return transaction.category == path and all(own[name] == first[name] for name in compared)
+        same = all(getattr(transaction, name) == first[name] for name in compared)
+        return same and minor_units == first["minor_units"]
+
+    def _asked(self, transaction_id: str) -> bytes | None:
+        """The hash of the names that a transaction was first asked for with."""
+        for row in self._so_far.revisions:
+            if (row["transaction_id"], row["revision"]) == (transaction_id, 1):
+                found: bytes | None = row["asked"]
+                return found
+        names = {"ledger_id": self.ledger_id, "transaction_id": transaction_id}
+        return self.connection.execute(_asked, names).scalar()
 
     def status_before_void(self, state: State) -> str:
         """The status that a void transaction had before."""
@@ -325,21 +354,21 @@ class Batch:
         for plan in planned:
             if plan.opens is not None:
                 plan.state["category_id"] = self._open_category(plan.opens, actor)
-            self._book(plan.kind, plan.state, actor, with_words=plan.with_words)
+            self._book(plan, actor)
         return self.chain.head
 
-    def _book(self, kind: str, state: State, actor: str, *, with_words: bool) -> None:
-        so_far, id_ = self._so_far, state["id"]
+    def _book(self, plan: Planned, actor: str) -> None:
+        so_far, state, id_ = self._so_far, plan.state, plan.state["id"]
         before = so_far.states.get(id_)
         state["version"] = before["version"] + 1 if before else 1
         head = self.chain.append(
-            kind=kind,
+            kind=plan.kind,
             entity="transaction",
             entity_id=id_,
             revision=state["version"],
             actor=actor,
             figures=write_figures(state),
-            words={name: state[name] for name in WORDS} if with_words else None,
+            words={name: state[name] for name in WORDS} if plan.with_words else None,
         )
         if before is None:
             state["created_at"], state["sequence"] = self.chain.recorded_at, head.sequence
@@ -356,6 +385,7 @@ class Batch:
                 "transaction_id": id_,
                 "revision": state["version"],
                 "sequence": head.sequence,
+                "asked": plan.asked,
             }
         )
 
@@ -597,3 +627,8 @@ def _no_name(id_: int) -> str:
 
 def _foreign(account: AccountRow) -> Invalid:
     return Invalid(errors={"currency": [f"The account {account['name']} is in {account['currency']}."]})
+
+
+def asked_names(transaction: Transaction) -> bytes:
+    """A hash of the account and the category that a transaction names, as they are called in the request."""
+    return hashlib.sha256(msgspec.json.encode([transaction.account, transaction.category])).digest()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from cashman.batch import Answer, Batch, Planned, Receipt
+from cashman.batch import Answer, Batch, Planned, Receipt, asked_names
 from cashman.chart import AccountRow
 from cashman.errors import AlreadyChanged, AnswerErased, Expired, Grouped, Invalid, KeyReused, NotFound, Problem
 from cashman.model.money import AmountError, to_decimal, to_minor_units
@@ -97,14 +97,17 @@ class Record(Change):
     def _book(self, batch: Batch, item: Sequence[Transaction]) -> Receipt:
         if any(batch.find(transaction.id) is not None for transaction in item):
             return batch.first_answer(item)
+        if item[0].expires_at is not None and item[0].expires_at <= batch.chain.now():
+            raise Invalid(errors={"expires_at": ["Has to be in the future."]})
+        if item[0].type is TransactionType.TRANSFER:
+            _check_legs(batch, item)
         planned = []
         for transaction in item:
             state = batch.state_of(transaction)
             state["category_id"], opens = batch.category_of(transaction.category)
-            planned.append(Planned("create", state, with_words=True, opens=opens))
+            asked = asked_names(transaction) if "id" in item[0].given else None
+            planned.append(Planned("create", state, with_words=True, opens=opens, asked=asked))
         states = [plan.state for plan in planned]
-        if item[0].type is TransactionType.TRANSFER:
-            _check_legs(item, states)
         head = batch.append(self.request.actor, *planned)
         return Receipt(states, head, batch.chart)
 
@@ -150,6 +153,15 @@ class Revise(Change):
             raise AlreadyChanged(f"It is at version {state['version']} now{renamed}.")
         return state
 
+    def standing(self, batch: Batch) -> State:
+        """The transaction, provided that it stands and is at an expected version."""
+        state = self.current(batch)
+        if _has_expired(batch, state):
+            raise Expired()
+        if state["status"] == "void":
+            raise NotFound()
+        return self.expected(batch, state)
+
     def receipt(self, batch: Batch, states: Sequence[State]) -> Receipt:
         """What stands where nothing had to change."""
         return Receipt(states, batch.chain.head, batch.chart)
@@ -168,10 +180,7 @@ class Replace(Revise):
         self.values = values
 
     def decide(self, batch: Batch) -> Receipt:
-        current = self.current(batch)
-        if current["status"] == "void":
-            raise Expired() if _has_expired(batch, current) else NotFound()
-        self.expected(batch, current)
+        current = self.standing(batch)
         members, now = batch.members(current), batch.chain.now()
         plans = [self._plan(batch, members[0], self.values, now)]
         if len(members) > 1:
@@ -223,10 +232,7 @@ class ReplaceTransfer(Replace):
     """Give some fields of a transfer new `values`: accounts by name, amounts positive, in currency units."""
 
     def decide(self, batch: Batch) -> Receipt:
-        current = self.current(batch)
-        if current["status"] == "void":
-            raise Expired() if _has_expired(batch, current) else NotFound()
-        self.expected(batch, current)
+        current = self.standing(batch)
         source, sink = batch.members(current)
         values = dict(self.values)
         accounts = batch.chart.accounts
@@ -326,12 +332,13 @@ def _has_expired(batch: Batch, state: State) -> bool:
     return state["expires_at"] is not None and state["expires_at"] <= batch.chain.now()
 
 
-def _check_legs(legs: Sequence[Transaction], states: Sequence[State]) -> None:
-    """Refuse what was asked for when an account of that name had another currency."""
-    if states[0]["currency"] != states[1]["currency"]:
+def _check_legs(batch: Batch, legs: Sequence[Transaction]) -> None:
+    """Two currencies take two amounts, and one takes one; the ledger alone knows which the accounts have."""
+    source, sink = (batch.chart.account(leg.account, leg.account_field)["currency"] for leg in legs)
+    if source != sink:
         if legs[0].currency == legs[1].currency:
             raise Invalid(errors={"to_amount": ["The accounts have two currencies: say what comes in, too."]})
-    elif states[0]["minor_units"] + states[1]["minor_units"] != 0:
+    elif legs[0].amount + legs[1].amount != 0:
         raise Invalid(errors={"to_amount": ["In one currency what goes out comes in."]})
 
 

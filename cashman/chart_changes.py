@@ -7,7 +7,7 @@ from typing import Any
 from cashman.batch import Batch, Receipt
 from cashman.changes import Change, Request
 from cashman.chart import AccountRow
-from cashman.errors import AccountNeeded, AccountUsed, AlreadyChanged, CategoryExists, Invalid, NotFound
+from cashman.errors import AccountClosed, AccountNeeded, AccountUsed, AlreadyChanged, CategoryExists, Invalid, NotFound
 from cashman.limits import CATEGORY_BYTES_MAX
 from cashman.model.account import DEFAULTS, MAIN_ACCOUNT_ID
 from cashman.model.money import AmountError, to_minor_units
@@ -44,7 +44,7 @@ class ReviseAccount(Change):
         account = batch.chart.accounts.get(self.account_id)
         if account is None:
             raise NotFound()
-        if self.versions is not None and account["version"] not in {version for version, _ in self.versions}:
+        if self.versions is not None and (account["version"], 0) not in self.versions:
             raise AlreadyChanged(f"It is at version {account['version']} now.")
         return account
 
@@ -84,6 +84,8 @@ class ReplaceAccount(ReviseAccount):
         if any(account[name] != current[name] for name in opening):
             batch.check_day(current["opening_date"])
             batch.check_day(account["opening_date"])
+            if current["closed"] and account["closed"]:
+                raise AccountClosed(f"The account {current['name']} is closed.")
         account = batch.save_account(account, self.request.actor)
         return Receipt((), batch.chain.head, batch.chart, account)
 
@@ -133,8 +135,8 @@ class MoveCategories(Change):
         paths = move(moved, self.source, self.sink)
         if any(len(path.encode()) > CATEGORY_BYTES_MAX for path in paths.values()):
             raise Invalid(errors={"to": [f"A path below it would have more than {CATEGORY_BYTES_MAX} bytes in UTF-8."]})
-        stays = {path for id_, path in batch.chart.categories.items() if id_ not in moved}
-        if not self.merge and not stays.isdisjoint(paths.values()):
+        there = batch.chart.categories_below(self.sink).keys() - moved.keys()
+        if there and not self.merge:
             raise CategoryExists()
         head = batch.move_categories(paths, {"from": self.source, "to": self.sink}, self.request.actor)
         return Receipt((), head, batch.chart)

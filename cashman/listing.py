@@ -177,7 +177,8 @@ def _shape(connection: Connection, filter_: Filter, values: Mapping[str, Any]) -
         len(filter_.tags),
         sum(name.startswith("code_") for name in values),
         filter_.sort,
-        filter_.descending,
+        # What goes out is negative: the largest transfer is the smallest number.
+        filter_.descending != ("transfers" in given and filter_.sort == "amount"),
     )
 
 

@@ -9,46 +9,23 @@ import msgspec
 from sqlalchemy import (
     Connection,
     Row,
-    String,
     bindparam,
     func,
     select,
     text,
-    type_coerce,
 )
 
 from cashman import journal
-from cashman.chart import Chart
 from cashman.db import table
 from cashman.journal import Head
 from cashman.model.ledger import JournalEntry, JournalWords, Revision
 from cashman.model.tag import TransactionTag
-from cashman.model.total import Turnover
 from cashman.model.transaction import COLUMNS, REDACTED, WORDS, Transaction, read_figures
 
 State = dict[str, Any]
 """A transaction as its row is: every column but the ledger's."""
 
 COLUMN_NAMES: Final = tuple(column.name for column in COLUMNS)
-_AS_TEXT: Final = {"type", "date", "tags", "created_at", "expires_at"}
-_RAW: Final = tuple(
-    type_coerce(column, String).label(column.name) if column.name in _AS_TEXT else column for column in COLUMNS
-)
-"""The columns for a page: what is only shown is left as the text that is stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows of COLUMN_NAMES as they are stored, the cursor of the next page, and what they were read at."""
-
-    rows: Sequence[Row[Any]]
-    next_cursor: str | None
-    head: Head
-    chart: Chart
-    balances: Sequence[int] | None = None
-    """After each row the account's balance in minor units, where the list is that of one account."""
-    counterparts: Mapping[str, Row[Any]] | None = None
-    """By group the other legs, where the list is one of transfers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +44,7 @@ _states = select(*COLUMNS).where(_of_ledger)
 _states_by_id = _states.where(Transaction.id.in_(bindparam("keys", expanding=True)))
 _states_by_group = _states.where(Transaction.group.in_(bindparam("groups", expanding=True)))
 _is_pending = text("transactions.status = 'pending'")  # a literal, or its partial index could not be used
-_pending_until = (
-    _states.where(_is_pending, Transaction.expires_at <= bindparam("until")).order_by(Transaction.sequence).limit(1_000)
-)
-_counterparts = select(*_RAW).where(
-    _of_ledger, Transaction.group.in_(bindparam("groups", expanding=True)), Transaction.id != Transaction.group
-)
-_currencies = select(Turnover.currency).where(Turnover.ledger_id == bindparam("ledger_id"))
+_pending_until = _states.where(_is_pending, Transaction.expires_at <= bindparam("until")).order_by(Transaction.sequence)
 _revisions = (
     select(JournalEntry.sequence, JournalEntry.entry, JournalEntry.hash, JournalWords.words)
     .join_from(
@@ -101,7 +72,7 @@ def states_by_group(connection: Connection, ledger_id: int, groups: Sequence[str
 
 
 def pending_until(connection: Connection, ledger_id: int, until: dt.datetime) -> Sequence[Row[Any]]:
-    """Pending transactions that expire until an instant, the first thousand of them."""
+    """Pending transactions that expire until an instant."""
     return connection.execute(_pending_until, {"ledger_id": ledger_id, "until": until}).all()
 
 

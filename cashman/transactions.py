@@ -40,6 +40,7 @@ from cashman.wire import (
     load_query,
     resource_response,
     show_state,
+    shown_versions,
     write_request,
     written,
 )
@@ -174,7 +175,7 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
     )
     def get_history(id: str) -> Response:
         """Show what happened to one: when, by whom, and what changed."""
-        return history_response(*ledger().history(id, type_))
+        return history_response(shown_versions(*ledger().history(id, type_)))
 
     return bp
 

@@ -16,6 +16,7 @@ from cashman.errors import (
     TotalTooLarge,
 )
 from cashman.model.filter import FilterSchema
+from cashman.model.transaction import member_id
 from cashman.model.transaction_type import TransactionType
 from cashman.model.transfer import DEFAULTS, TransferRevisionSchema, TransferSchema
 from cashman.queries import COLUMN_NAMES
@@ -62,7 +63,7 @@ def _target(id: str) -> Target:
     takes_headers=("If-None-Match",),
 )
 def get_list() -> Response:
-    """List transfers, filtered, sorted and in pages; `account` means either end."""
+    """List transfers, filtered, sorted and in pages: `account` is either end, amounts and currency are what goes out."""
     books = ledger()
     return list_response(books, lambda: books.find_transfers(load_query(FilterSchema, type=TransactionType.TRANSFER)))
 
@@ -174,7 +175,7 @@ def redact_one(id: str) -> Response:
 @bp.get("/<ulid:id>/history")
 @contract(
     gives={JSON: {"schema": HISTORY}},
-    answers={200: "Every revision of the leg that goes out, oldest first; of a void one too."},
+    answers={200: "Every revision, oldest first; of a void one too."},
     problems=(NotFound,),
 )
 def get_history(id: str) -> Response:
@@ -182,4 +183,8 @@ def get_history(id: str) -> Response:
     versions, chart = ledger().history(id, TransactionType.TRANSFER)
     if versions[0].state["group"] != id:
         raise NotFound()
-    return history_response(versions, chart)
+    others, _ = ledger().history(member_id(id, 1), TransactionType.TRANSFER)
+    legs = (
+        [[leg.state[name] for name in COLUMN_NAMES] for leg in pair] for pair in zip(versions, others, strict=False)
+    )
+    return history_response((version, show_transfer(own, chart)) for version, own in zip(versions, legs, strict=False))

@@ -508,7 +508,9 @@ def list_response(books: Ledger, find: Callable[[], Page]) -> Response:
 
     The page is found only where the client does not have it, and this worker has not encoded it before.
     """
-    head, query = books.head(), request.full_path
+    # A tag that this query was answered with says that it is a good one; any tag, the star, says nothing.
+    any_tag = request.if_none_match.star_tag
+    head, query = None if any_tag else books.head(), request.full_path
     if head is not None:
         tag = _tag(head)
         unchanged = not_modified(tag, head)
@@ -521,7 +523,9 @@ def list_response(books: Ledger, find: Callable[[], Page]) -> Response:
     encoded = EncodedPage(_page_body(page), _next_link(page))
     if head is not None:
         current.pages().put((books.id, page.head.hash, query), encoded)
-    return _page_response(encoded, page.head, _tag(page.head))
+    tag = _tag(page.head)
+    unchanged = not_modified(tag, page.head) if any_tag else None
+    return unchanged or _page_response(encoded, page.head, tag)
 
 
 def _page_response(page: EncodedPage, head: Head, tag: str) -> Response:
@@ -573,16 +577,19 @@ HISTORY = {
 }
 
 
-def history_response(versions: Sequence[Version], chart: Chart) -> Response:
-    """Every revision of a transaction, with what it changed."""
-    return Response(encode_json(list(_revisions(versions, chart))), mimetype=JSON)
+def history_response(versions: Iterable[tuple[Version, dict[str, Any]]]) -> Response:
+    """Every revision, with what it changed, from each version and what it showed then."""
+    return Response(encode_json(list(_revisions(versions))), mimetype=JSON)
 
 
-def _revisions(versions: Sequence[Version], chart: Chart) -> Iterator[dict[str, Any]]:
-    """What each revision changed, from the states that it led from and to."""
+def shown_versions(versions: Sequence[Version], chart: Chart) -> Iterator[tuple[Version, dict[str, Any]]]:
+    """Each version of a transaction, and what it showed then."""
+    return ((version, msgspec.structs.asdict(show_state(version.state, chart))) for version in versions)
+
+
+def _revisions(versions: Iterable[tuple[Version, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
     before: dict[str, Any] = {}
-    for version in versions:
-        after = msgspec.structs.asdict(show_state(version.state, chart))
+    for version, after in versions:
         yield {
             "version": after.pop("version"),
             "kind": version.kind,

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 
-from marshmallow import Schema, ValidationError, fields, post_load
+from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 from sqlalchemy import BigInteger, Date, ForeignKey, Index, false
 from sqlalchemy.orm import Mapped, mapped_column
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cashman.db import Base, key_text, table
 from cashman.limits import ACCOUNT_CHARACTERS_MAX
 from cashman.model.fields import Amount, CurrencyCode, Day, Flag, Text
-from cashman.model.money import AmountError, to_decimal, to_minor_units
+from cashman.model.money import to_decimal
 
 MAIN_ACCOUNT: Final = "main"
 MAIN_ACCOUNT_ID: Final = 1
@@ -54,7 +54,7 @@ def shown(account: Mapping[str, Any]) -> dict[str, Any]:
 class AccountSchema(Schema):
     """An account on the wire; a new one names at least its `name`.
 
-    It loads a dict with `opening_minor_units` in the place of the opening balance.
+    It loads a dict of the given fields, the opening balance in currency units.
     """
 
     error_messages = {"type": "Has to be a JSON object."}
@@ -70,21 +70,9 @@ class AccountSchema(Schema):
     closed = Flag()
     version = fields.Integer(dump_only=True)
 
-    @post_load
-    def make_values(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return data
-
 
 class AccountRevisionSchema(AccountSchema):
     """An account as PUT takes it: whole; what never changes may stand in it as it was read. PATCH: `partial=True`."""
 
     id = fields.Integer(strict=True)
     version = fields.Integer(strict=True)
-
-
-def opening_minor_units(amount: Any, currency: str) -> int:
-    """An opening balance in minor units; ValidationError where the currency has not so many decimals."""
-    try:
-        return to_minor_units(amount, currency)
-    except AmountError as error:
-        raise ValidationError(str(error), "opening_balance") from None

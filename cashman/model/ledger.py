@@ -95,5 +95,7 @@ class Revision(Base):
     transaction_id: Mapped[str] = mapped_column(key_text(26), primary_key=True)
     revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     sequence: Mapped[int] = mapped_column(BigInteger)
+    asked: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    """Of a first revision under an id of the client's a hash of the names that were asked for: they may change."""
 
     __table_args__ = {"sqlite_with_rowid": False}

@@ -340,14 +340,12 @@ class BookedFields(Schema):
 
     @validates_schema(skip_on_field_errors=False)
     def check_expiry(self, data: Mapping[str, Any], **_: Any) -> None:
-        """Only what is pending expires, once, and later."""
+        """Only what is pending expires, and once; the ledger, which may know it already, says whether that is later."""
         named = [name for name in ("expires_at", "expires_in") if data.get(name) is not None]
         if len(named) == 2:
             raise ValidationError("Either this or expires_at.", "expires_in")
         if named and data.get("status") != "pending":
             raise ValidationError("Only a pending transaction expires.", named[0])
-        if named == ["expires_at"] and data["expires_at"] <= utc_now():
-            raise ValidationError("Has to be in the future.", "expires_at")
 
 
 class NewTransactionFields(BookedFields, TransactionFields):
@@ -390,10 +388,10 @@ class NewTransactionFields(BookedFields, TransactionFields):
             return  # the amount, or the currency that it is in, is refused on its own account
         self._check_money(data, data["amount"], "amount")
 
-    def _check_money(self, data: Mapping[str, Any], amount: Decimal, field_name: str) -> None:
+    def _check_money(self, data: Mapping[str, Any], amount: Decimal, field_name: str) -> int:
         currency = data.get("currency") or self.currency_of(data.get("account"))
         try:
-            self.model_for(data).minor_units_of(amount, currency)
+            return self.model_for(data).minor_units_of(amount, currency)
         except AmountError as error:
             raise ValidationError(str(error), field_name) from None
 
@@ -406,14 +404,15 @@ class NewTransactionFields(BookedFields, TransactionFields):
         }
         if not lines:
             errors["lines"] = ["At least one line."]
+        total = 0
         for place, line in enumerate(lines):
             try:
-                self._check_money(data, line["amount"], "amount")
+                total += self._check_money(data, line["amount"], "amount")
             except ValidationError as error:
                 errors.setdefault("lines", {})[place] = {"amount": error.messages}
         if errors:
             raise ValidationError(errors)
-        if "amount" in data and data["amount"] != sum(line["amount"] for line in lines):
+        if "amount" in data and self._check_money(data, data["amount"], "amount") != total:
             raise ValidationError("Has to be the sum of the lines, or absent.", "amount")
 
     def make(self, data: dict[str, Any]) -> Transaction | list[Transaction]:

@@ -64,10 +64,7 @@ class TransferSchema(BookedFields, TransferFields):
             raise ValidationError("A transfer goes to another account.", "to")
         _check_positive(data)
         currency, to_currency = self.currency_of(data["from"]), self.currency_of(data["to"])
-        if "to_amount" not in data:
-            if currency != to_currency:
-                raise ValidationError("The accounts have two currencies: say what comes in, too.", "to_amount")
-        elif currency == to_currency and data["to_amount"] != data["amount"]:
+        if "to_amount" in data and currency == to_currency and data["to_amount"] != data["amount"]:
             raise ValidationError("In one currency what goes out comes in.", "to_amount")
         for name, code in (("amount", currency), ("to_amount", to_currency)):
             if name in data:
@@ -77,6 +74,9 @@ class TransferSchema(BookedFields, TransferFields):
     def make_transfer(self, data: dict[str, Any], **_: Any) -> list[Transaction]:
         given = tuple(data)
         amount = data.pop("amount")
+        currencies = [self.currency_of(data["from"]), self.currency_of(data["to"])]
+        if "to_amount" not in data:  # then the ledger asks that the accounts have one currency
+            currencies[1] = currencies[0]
         ends = ((data.pop("from"), -amount), (data.pop("to"), data.pop("to_amount", amount)))
         group = data.pop("id", None) or str(ULID.from_datetime(utc_now()))
         data.setdefault("description", DEFAULT_DESCRIPTION)
@@ -86,7 +86,7 @@ class TransferSchema(BookedFields, TransferFields):
                 **data,
                 amount=signed,
                 account=account,
-                currency=self.currency_of(account),
+                currency=currencies[place],
                 id=member_id(group, place),
                 group=group,
             )

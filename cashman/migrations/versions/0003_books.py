@@ -33,6 +33,7 @@ def upgrade() -> None:
                SELECT max(j.sequence) FROM journal j
                WHERE j.ledger_id = journal_heads.ledger_id AND j.entry NOT LIKE '%"entity":"transaction"%')"""
     )
+    op.add_column("revisions", sa.Column("asked", sa.LargeBinary(32)))
     op.add_column("accounts", sa.Column("kind", bytewise(10)))
     op.add_column("accounts", sa.Column("opening_minor_units", sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("accounts", sa.Column("opening_date", sa.Date))
