@@ -63,7 +63,7 @@ def _target(id: str) -> Target:
     takes_headers=("If-None-Match",),
 )
 def get_list() -> Response:
-    """List transfers, filtered, sorted and in pages: `account` is either end, amounts and currency are what goes out."""
+    """List transfers in pages; `account` is either end, amounts and currency are those of what goes out."""
     books = ledger()
     return list_response(books, lambda: books.find_transfers(load_query(FilterSchema, type=TransactionType.TRANSFER)))
 
