@@ -517,7 +517,7 @@ def _flows(
         add(keys["period"][:7], keys["currency"], _FLOW_NAMES[keys["type"]], minor_units)
     for account in chart.accounts.values():
         day = account["opening_date"]
-        if day is not None and first <= day <= last:
+        if day is not None and first <= day <= last and account["opening_minor_units"]:
             add(day.isoformat()[:7], account["currency"], "transfers", account["opening_minor_units"])
     return flows
 

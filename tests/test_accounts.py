@@ -542,7 +542,7 @@ def test_a_changed_opening_balance_changes_every_balance_after_it(client: FlaskC
     assert balance(client, "card", "2026-03-01")[0] == 0
     assert balance(client, "card", "2026-03-02")[0] == -11
     client.patch(f"/accounts/{card['id']}", json={"opening_balance": 0})
-    assert client.get(f"/accounts/{card['id']}").json["opening_date"] is None
+    assert client.get(f"/accounts/{card['id']}").json["opening_date"] == "2026-03-02"
     assert balance(client, "card", "2026-03-02")[0] == -10
 
 
