@@ -506,32 +506,19 @@ def _read_at(head: Head, tag: str) -> dict[str, str]:
 def list_response(books: Ledger, find: Callable[[], Page]) -> Response:
     """A page of transactions as a bare array; what belongs to the list travels in headers.
 
-    The page is found only where the client does not have it, and this worker has not encoded it before.
+    The page is found only where this worker has not encoded it before.
     """
-    # A tag that this query was answered with says that it is a good one; any tag, the star, says nothing.
-    any_tag = request.if_none_match.star_tag
-    head, query = None if any_tag else books.head(), request.full_path
-    if head is not None:
-        tag = _tag(head)
-        unchanged = not_modified(tag, head)
-        if unchanged is not None:
-            return unchanged
-        known = current.pages().get((books.id, head.hash, query))
-        if known is not None:
-            return _page_response(known, head, tag)
-    page = find()
-    encoded = EncodedPage(_page_body(page), _next_link(page))
-    if head is not None:
-        current.pages().put((books.id, page.head.hash, query), encoded)
-    tag = _tag(page.head)
-    unchanged = not_modified(tag, page.head) if any_tag else None
-    return unchanged or _page_response(encoded, page.head, tag)
-
-
-def _page_response(page: EncodedPage, head: Head, tag: str) -> Response:
-    response = Response(page.body, headers=_read_at(head, tag), mimetype=JSON)
-    if page.link is not None:
-        response.headers["Link"] = page.link
+    head, query = books.head(), request.full_path
+    known = None if head is None else current.pages().get((books.id, head.hash, query))
+    if head is None or known is None:
+        page, settled = find(), head is not None
+        head, known = page.head, EncodedPage(_page_body(page), _next_link(page))
+        if settled:
+            current.pages().put((books.id, head.hash, query), known)
+    tag = _tag(head)
+    response = not_modified(tag, head) or Response(known.body, headers=_read_at(head, tag), mimetype=JSON)
+    if known.link is not None:
+        response.headers["Link"] = known.link
     return response
 
 

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from http.client import HTTPException, RemoteDisconnected
 from pathlib import Path
@@ -131,15 +132,14 @@ def test_what_was_acknowledged_is_there_exactly_once_after_kill_9_in_the_middle(
 
     def work(share: list[Row]) -> list[Row]:
         """Book until the service dies; gives what got no answer."""
-        connection = service.connect()
-        for number, row in enumerate(share):
-            try:
-                status, _, problem = service.request("POST", "/transactions", row, connection)
-            except (OSError, HTTPException):
-                return share[number:]
-            assert status == 204, problem
-            acknowledged.add(row["id"])
-        connection.close()
+        with closing(service.connect()) as connection:
+            for number, row in enumerate(share):
+                try:
+                    status, _, problem = service.request("POST", "/transactions", row, connection)
+                except (OSError, HTTPException):
+                    return share[number:]
+                assert status == 204, problem
+                acknowledged.add(row["id"])
         return []
 
     pending = rows

@@ -144,7 +144,7 @@ def test_the_sum_of_a_hundred_lines_is_exact(client: FlaskClient) -> None:
         ({"amount": 0}, "amount"),
         ({"amount": None}, "amount"),
         ({"amount": "x"}, "amount"),
-        ({"amount": "-20.75"}, "amount"),
+        ({"amount": "-20.76"}, "amount"),
         ({"category": "Food"}, "category"),
         ({"category": None}, "category"),
         ({"tags": ["x"]}, "tags"),

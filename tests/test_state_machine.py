@@ -461,6 +461,9 @@ class Books(RuleBasedStateMachine):
         body = {"opening_balance": opening, "opening_date": day if opening else None}
         answer = self.ask("PATCH", f"/accounts/{account.id}", body)
         new = opening, day if opening else None
+        if new != (account.opening, account.opening_date) and account.closed:
+            assert answer.status_code == CLOSED
+            return
         if new != (account.opening, account.opening_date):
             touched = [date for date in (account.opening_date, new[1]) if date is not None]
             if self.closed_until is not None and any(date <= self.closed_until for date in touched):

@@ -30,7 +30,7 @@ def possible(harness: Callable[..., Any], **options: Any) -> Any:
 def test_what_is_acknowledged_survives_kill_9_and_nothing_is_done_twice(engine: str, restarts: int) -> None:
     if os.environ.get("CASHMAN_TEST_POSTGRESQL_URL") and engine == "postgresql":
         pytest.skip("the harness restarts PostgreSQL, and so wants one of its own")
-    figures = possible(crash.crash, engine=engine, kills=2, clients=16, restarts=restarts, seed=5)
+    figures = possible(crash.crash, engine=engine, kills=2, clients=8, restarts=restarts, seed=5)
     crash.check(figures)
     assert figures["acknowledged"] > 50
     assert (figures["cashman verify"], figures["verify_journal.py"]) == ("sound", "sound")

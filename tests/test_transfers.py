@@ -710,11 +710,11 @@ def test_the_history_tells_what_changed(client: FlaskClient, accounts: Any) -> N
     client.delete(path)
     history = client.get(path + "/history").json
     assert [revision["kind"] for revision in history] == ["create", "replace", "replace", "void"]
-    assert history[1]["changes"] == {"amount": [-50, -60]}
-    assert history[2]["changes"] == {"account": ["main", "card"]}
+    assert history[1]["changes"] == {"amount": [50, 60], "to_amount": [50, 60]}
+    assert history[2]["changes"] == {"from": ["main", "card"]}
     assert history[3]["changes"] == {"status": ["posted", "void"]}
     client.patch(f"/accounts/{accounts['card']}", json={"name": "plastic"})
-    assert client.get(path + "/history").json[2]["changes"] == {"account": ["main", "plastic"]}
+    assert client.get(path + "/history").json[2]["changes"] == {"from": ["main", "plastic"]}
 
 
 SECRET = "Xanthippe"
