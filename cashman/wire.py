@@ -509,14 +509,16 @@ def list_response(books: Ledger, find: Callable[[], Page]) -> Response:
     The page is found only where this worker has not encoded it before.
     """
     head, query = books.head(), request.full_path
+    settled = head is not None  # else something has expired, and the head may not say so yet
     known = None if head is None else current.pages().get((books.id, head.hash, query))
     if head is None or known is None:
-        page, settled = find(), head is not None
+        page = find()
         head, known = page.head, EncodedPage(_page_body(page), _next_link(page))
         if settled:
             current.pages().put((books.id, head.hash, query), known)
     tag = _tag(head)
-    response = not_modified(tag, head) or Response(known.body, headers=_read_at(head, tag), mimetype=JSON)
+    unchanged = not_modified(tag, head) if settled else None
+    response = unchanged or Response(known.body, headers=_read_at(head, tag), mimetype=JSON)
     if known.link is not None:
         response.headers["Link"] = known.link
     return response

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from cashman import current, db
@@ -46,8 +46,16 @@ def _sharing(make: Callable[..., Engine]) -> Callable[..., Engine]:
     def make_sharing(*arguments: Any, **options: Any) -> Engine:
         engine = make(*arguments, **options)
         kind = f"{engine.dialect.name} {options.get('isolation_level')}"
-        engine.dialect = engine.pool._dialect = first.setdefault(kind, engine).dialect
-        engine._compiled_cache = first[kind]._compiled_cache  # type: ignore[misc]
+        own, shared = engine.dialect, first.setdefault(kind, engine).dialect
+
+        def tell(*_: Any) -> None:
+            """What the first connection tells of the server."""
+            vars(shared).update({name: value for name, value in vars(own).items() if vars(shared).get(name) is None})
+
+        if own is not shared:
+            event.listen(engine, "connect", tell, once=True)
+            engine.dialect = engine.pool._dialect = shared
+            engine._compiled_cache = first[kind]._compiled_cache  # type: ignore[misc]
         return engine
 
     return make_sharing
