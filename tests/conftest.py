@@ -1,6 +1,7 @@
 """Fixtures: a fresh ledger for each test, on SQLite and on a real PostgreSQL."""
 
 import contextlib
+import fcntl
 import itertools
 import os
 import shutil
@@ -29,6 +30,18 @@ def missing(tool: str) -> None:
     if STRICT:
         pytest.fail(f"{tool} is missing, and nothing may be skipped here")
     pytest.skip(f"{tool} is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _alone_or_in_company(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let a test that is marked `alone` run while the other processes of the tests wait."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    how = fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH
+    with (tmp_path_factory.getbasetemp().parent / "alone.lock").open("a") as lock:
+        fcntl.flock(lock, how)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,6 +23,8 @@ from conftest import missing
 from serving import ROOT, Service
 from ulid import ULID
 
+pytestmark = pytest.mark.alone
+
 Row = dict[str, str]
 
 SHARED = Path(os.environ.get("CASHMAN_TEST_SHARED", ROOT.parent / "shared")) / "data"

@@ -26,6 +26,8 @@ from cashman.db import postgresql, sqlite
 from cashman.index import create_app
 from cashman.verify import verify
 
+pytestmark = pytest.mark.alone
+
 LOCK_WAIT_SECONDS = 1.0
 
 

@@ -14,6 +14,8 @@ from conftest import missing
 from torture import crash, power_cut, repeats, slow_clients, sync_before_answer, tamper
 from torture.service import Broken, Impossible
 
+pytestmark = pytest.mark.alone
+
 
 def possible(harness: Callable[..., Any], **options: Any) -> Any:
     """What a harness comes to; skips where this machine cannot run it."""
