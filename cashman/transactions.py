@@ -199,7 +199,8 @@ transactions = resource("transactions", TransactionSchema)
 def add_batch() -> Response:
     """Record up to 10,000 in one commit, all or none; every one that is refused is told at once."""
     books = ledger()
-    batch = load_many(TransactionSchema, currency_of=books.currency_of)
+    # Read before, because a batch is loaded beside gevent's loop, where nothing may wait for the database.
+    batch = load_many(TransactionSchema, currency_of=books.chart()[0].currency_of)
     asked = [[line.content() for line in item] if isinstance(item, list) else item.content() for item in batch]
     request = write_request(asked, MANY_SHOWN, path="/transactions", minimal_by_default=True)
     return written(books.record(*batch, request=request))

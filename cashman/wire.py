@@ -198,12 +198,13 @@ def load_body(schema_class: type[Schema], media_types: Iterable[str] = (JSON,), 
 def load_many(schema_class: type[Schema], **options: Any) -> list[Any]:
     """The items of a JSON array or of NDJSON, each loaded by the schema; every item that it refuses is told at once.
 
-    Errors are keyed by the place in the array, from 0, or by the line of the NDJSON, from 1.
+    Errors are keyed by the place in the array, from 0, or by the line of the NDJSON, from 1. It is done beside
+    gevent's loop, so no option may wait for what the loop serves.
     """
     request.max_content_length = BATCH_BYTES_MAX
     data = read_body((JSON, NDJSON))
     load = _parse_lines if request.mimetype == NDJSON else _parse_array
-    return off_loop(lambda: load(data, _schema(schema_class, **options)))
+    return off_loop(lambda: load(data, schema_class(**options)))
 
 
 def _parse_array(data: bytes, schema: Schema) -> list[Any]:

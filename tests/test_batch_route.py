@@ -8,6 +8,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from cashman import wire
+from cashman.db import Database
 from cashman.ledger import Ledger
 
 SHOWN = {"Prefer": "return=representation"}
@@ -167,3 +169,30 @@ def test_a_keyed_batch_is_booked_once_in_either_spelling(client: FlaskClient) ->
     other = post(client, [SALARY, PIZZA], Idempotency_Key="k")
     assert (other.status_code, other.json["type"]) == (422, "/problems/key-reused")
     assert count(client) == 2
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON])
+def test_loading_a_batch_beside_the_loop_never_waits_for_the_database(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, media_type: str
+) -> None:
+    """In a native thread, waiting for what a greenlet holds lasts for ever: a worker answered nothing any more."""
+    beside, places = [False], []
+    read = Database.read
+
+    def off_loop(function: Any) -> Any:
+        beside[0] = True
+        try:
+            return function()
+        finally:
+            beside[0] = False
+
+    def watched(self: Database, work: Any, **options: Any) -> Any:
+        places.append(beside[0])
+        return read(self, work, **options)
+
+    monkeypatch.setattr(wire, "off_loop", off_loop)
+    monkeypatch.setattr(Database, "read", watched)
+    answer = post(client, [PIZZA, {**SALARY, "account": "not known"}], media_type)
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["1"])
+    assert places
+    assert not any(places)
