@@ -4,21 +4,27 @@ A setting is read from the environment variable `CASHMAN_<NAME>`; tests pass a d
 """
 
 import difflib
+import ipaddress
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from marshmallow import Schema, ValidationError, fields, post_load
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from cashman.errors import ConfigurationError
+from cashman.limits import SECRET_BYTES_MIN
 from cashman.model.currency import CURRENCIES
 
 PREFIX: Final = "CASHMAN_"
 # Names with the prefix that bootstrap.sh and the tests read; they are no settings of the service.
 FOREIGN_NAMES: Final = ("CASHMAN_ENVIRONMENT",)
 FOREIGN_PREFIXES: Final = ("CASHMAN_TEST_",)
+
+SECRET_CHARACTERS_MIN: Final = 10
+"""A secret with fewer different characters than that was not made by chance."""
 
 INSTANCE_FOLDER: Final = Path(__file__).resolve().parent.parent / "instance"
 
@@ -37,6 +43,41 @@ def _is_time_zone(name: str) -> None:
 def _is_currency(code: str) -> None:
     if code not in CURRENCIES:
         raise ValidationError("Not a currency of ISO 4217.")
+
+
+def _is_strong(secrets: list[str]) -> None:
+    for secret in secrets:
+        if len(secret.encode()) < SECRET_BYTES_MIN or len(set(secret)) < SECRET_CHARACTERS_MIN:
+            raise ValidationError(
+                f"Has to be random and of {SECRET_BYTES_MIN} bytes or more, as `openssl rand -base64 33` makes it."
+            )
+
+
+def _is_network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValidationError(f"{text} is not an address or a network.") from None
+
+
+def _is_origin(text: str) -> None:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or text != f"{parts.scheme}://{parts.netloc}":
+        raise ValidationError(f"{text} is not an origin such as https://app.example.com.")
+
+
+def _is_secure_url(text: str) -> None:
+    parts = urlsplit(text)
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+        raise ValidationError("Has to be an https:// URL.")
+
+
+class Words(fields.List):
+    """Several values in one setting, with commas or blanks between them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        return super()._deserialize(value.replace(",", " ").split(), attr, data, **kwargs)
 
 
 class ConfigSchema(Schema):
@@ -58,9 +99,69 @@ class ConfigSchema(Schema):
         metadata={"description": "The time zone in which a transaction without a `date` is booked today."},
     )
 
+    auth = fields.String(
+        load_default="auto",
+        validate=validate.OneOf(["auto", "required", "open"]),
+        metadata={
+            "description": "Who gets in without a token: `auto`, only this machine and only until there is a user; "
+            "`required`, nobody; `open`, everybody."
+        },
+    )
+    secret_key = Words(
+        fields.String(),
+        load_default=None,
+        validate=[validate.Length(min=1), _is_strong],
+        metadata={
+            "description": "What tokens are signed with, instead of a key that is made at the first start. Of several "
+            "the first signs, and all are believed.",
+            "secret": True,
+        },
+    )
+    bootstrap_key = fields.String(
+        load_default=None,
+        validate=lambda key: _is_strong([key]),
+        metadata={"description": "An API key of the books' owner, for a service without people.", "secret": True},
+    )
+    issuer = fields.String(
+        load_default=None, metadata={"description": "The `iss` of an outside issuer's tokens, such as Keycloak's."}
+    )
+    audience = fields.String(load_default=None, metadata={"description": "The `aud` that they have to be for."})
+    jwks_url = fields.String(
+        load_default=None, validate=_is_secure_url, metadata={"description": "Where the issuer's public keys are."}
+    )
+    trusted_proxies = Words(
+        fields.String(validate=_is_network),
+        load_default=(),
+        metadata={"description": "Addresses or networks of proxies, whose `X-Forwarded-For` and `-Proto` count."},
+    )
+    cors_origins = Words(
+        fields.String(validate=_is_origin),
+        load_default=(),
+        metadata={"description": "Origins whose pages may use the API from a browser."},
+    )
+    rate_limit = fields.Integer(
+        load_default=60_000,
+        validate=validate.Range(min=0),
+        metadata={
+            "description": "Requests that each caller with a token may make in a minute, of each worker; 0 for no limit."
+        },
+    )
+
+    @validates_schema
+    def check_issuer(self, data: dict[str, Any], **_: Any) -> None:
+        outside = ("issuer", "audience", "jwks_url")
+        missing = {name: ["Is needed with the others."] for name in outside if not data.get(name)}
+        if 0 < len(missing) < len(outside):
+            raise ValidationError(missing)
+
     @post_load
     def make_config(self, data: dict[str, Any], **_: Any) -> Config:
         return Config(**data)
+
+
+def _rules(told: Any) -> list[str]:
+    """What is told of a setting; of one with several values, what is told of each."""
+    return [rule for rules in told.values() for rule in _rules(rules)] if isinstance(told, dict) else told
 
 
 def load(environment: Mapping[str, str]) -> Config:
@@ -81,7 +182,7 @@ def load(environment: Mapping[str, str]) -> Config:
     try:
         config: Config = ConfigSchema().load(given)
     except ValidationError as error:
-        wrong += [f"{PREFIX}{name.upper()}: {' '.join(rules)}" for name, rules in error.messages_dict.items()]
+        wrong += [f"{PREFIX}{name.upper()}: {' '.join(_rules(told))}" for name, told in error.messages_dict.items()]
     if wrong:
         raise ConfigurationError("; ".join(wrong))
     return config

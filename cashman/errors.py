@@ -52,6 +52,41 @@ class BadRequest(Problem):
     explanation = "The request breaks a rule of HTTP, such as a header that cannot be read. Nothing was recorded."
 
 
+class Unauthenticated(Problem):
+    status, slug = 401, "unauthenticated"
+    title = "Say who you are."
+    explanation = (
+        "Send `Authorization: Bearer …` with an access token from `POST /tokens`, or with an API key. `detail` says why "
+        "this request was not let in without one, and what would help."
+    )
+
+
+class InvalidToken(Problem):
+    status, slug = 401, "invalid-token"
+    title = "The token is not valid."
+    explanation = (
+        "The access token or API key is unknown, expired, revoked or damaged, or its session has ended. "
+        "`POST /tokens/refresh` or `POST /tokens` gives a new access token."
+    )
+
+
+class WrongCredentials(Problem):
+    status, slug = 401, "wrong-credentials"
+    title = "E-mail and password do not belong together."
+    explanation = (
+        "There is no user who may sign in with this e-mail and this password. It is not told which of the two is wrong."
+    )
+
+
+class Forbidden(Problem):
+    status, slug = 403, "forbidden"
+    title = "You may not do that."
+    explanation = (
+        "The request needs a higher role in the ledger (viewer, editor, owner), a wider scope of the API key "
+        "(read, write, admin), or an administrator. `detail` says which. Nothing was done."
+    )
+
+
 class NotFound(Problem):
     status, slug = 404, "not-found"
     title = "There is nothing here."
@@ -74,6 +109,36 @@ class IdTaken(Problem):
         "An id that the client chooses makes a POST safe to repeat: the same content gets the first answer "
         "again. This id was first used with other content, so nothing was recorded."
     )
+
+
+class EmailTaken(Problem):
+    status, slug, field = 409, "email-taken", "email"
+    title = "Another user has this e-mail."
+    explanation = "Each user has an e-mail of its own, without regard to case. Nothing was changed."
+
+
+class SubjectTaken(Problem):
+    status, slug, field = 409, "subject-taken", "subject"
+    title = "Another user has this subject."
+    explanation = "A subject of the outside issuer stands for one user. Nothing was changed."
+
+
+class LastAdministrator(Problem):
+    status, slug, field = 409, "last-administrator", "admin"
+    title = "The last administrator cannot go."
+    explanation = "Somebody has to be able to let others in: make another user an administrator first."
+
+
+class LastOwner(Problem):
+    status, slug, field = 409, "last-owner", "role"
+    title = "The last owner of a ledger cannot go."
+    explanation = "A ledger always has an owner: make another member an owner first, or revoke the user instead."
+
+
+class TooMany(Problem):
+    status, slug = 409, "too-many"
+    title = "There are too many of them already."
+    explanation = "`detail` says how many there may be. Take one away first."
 
 
 class NameTaken(Problem):
@@ -197,6 +262,15 @@ class TotalTooLarge(Problem):
     explanation = (
         "Totals are kept exactly, in 64-bit integers of minor units (about 92 thousand billion of a currency with "
         "two decimals). This write would take one past that, so nothing was recorded."
+    )
+
+
+class TooManyRequests(Problem):
+    status, slug = 429, "too-many-requests"
+    title = "Too many requests."
+    explanation = (
+        "There is a limit to how often this may be asked for, or guessed; `Retry-After` says after how many seconds to "
+        "try again. Nothing was done."
     )
 
 

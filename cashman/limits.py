@@ -52,3 +52,22 @@ BATCH_BYTES_MAX: Final = 16 * 1_048_576
 
 FEED_ENTRIES_DEFAULT: Final = 1_000
 FEED_ENTRIES_MAX: Final = 10_000
+
+EMAIL_CHARACTERS_MAX: Final = 254  # RFC 5321, 4.5.3.1.3, less the brackets
+NAME_CHARACTERS_MAX: Final = 100  # of a user, an API key, a ledger
+PASSWORD_CHARACTERS_MIN: Final = 10
+PASSWORD_CHARACTERS_MAX: Final = 200
+SECRET_BYTES_MIN: Final = 32  # of CASHMAN_SECRET_KEY: 256 bits, as RFC 7518 asks of a key for HS256
+TOKEN_CHARACTERS_MAX: Final = 8_192  # of an Authorization header; an outside issuer's tokens may be long
+ACCESS_SECONDS: Final = 15 * 60  # how long an access token is good
+REFRESH_SECONDS: Final = 30 * 86_400  # how long a refresh token is good, and a key that signed is kept after the next
+CLOCK_SKEW_SECONDS: Final = 30  # how far the clock of an outside issuer may be off
+API_KEYS_MAX: Final = 100  # of one user
+SESSIONS_MAX: Final = 100  # of one user; the oldest ends
+LEDGERS_MAX: Final = 100  # that one user may make
+MEMBERS_MAX: Final = 1_000  # of one ledger
+SIGN_IN_SECONDS: Final = 15 * 60
+SIGN_IN_TRIES_OF_ACCOUNT: Final = 10  # in SIGN_IN_SECONDS
+SIGN_IN_TRIES_OF_ADDRESS: Final = 100  # in SIGN_IN_SECONDS: many people may be behind one address
+LAST_USE_SECONDS: Final = 60  # how exactly the last use of an API key is known
+HASHES_AT_ONCE: Final = 2  # of passwords, in one worker: each takes 64 MB

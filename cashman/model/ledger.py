@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Date, ForeignKey, Index, LargeBinary, Text, t
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cashman.db import Base, Instant, key_text
-from cashman.limits import CATEGORY_BYTES_MAX
+from cashman.limits import CATEGORY_BYTES_MAX, NAME_CHARACTERS_MAX
 
 
 class LedgerRecord(Base):
@@ -27,6 +27,8 @@ class LedgerRecord(Base):
     """The last day that no write may touch any more."""
     version: Mapped[int] = mapped_column(server_default="1")
     """How often days were closed or categories renamed, and 1."""
+    name: Mapped[str | None] = mapped_column(key_text(NAME_CHARACTERS_MAX))
+    """What its members call it."""
     cursor_secret: Mapped[bytes] = mapped_column(LargeBinary(32), server_default=text("''"))
     """What cursors are sealed with."""
 
