@@ -11,6 +11,7 @@ from cashman.errors import AccountClosed, AccountNeeded, AccountUsed, AlreadyCha
 from cashman.limits import CATEGORY_BYTES_MAX
 from cashman.model.account import DEFAULTS, MAIN_ACCOUNT_ID
 from cashman.model.money import AmountError, to_minor_units
+from cashman.translations import message
 
 
 class OpenAccount(Change):
@@ -45,7 +46,7 @@ class ReviseAccount(Change):
         if account is None:
             raise NotFound()
         if self.versions is not None and (account["version"], 0) not in self.versions:
-            raise AlreadyChanged(f"It is at version {account['version']} now.")
+            raise AlreadyChanged(message("It is at version {version} now.", version=account["version"]))
         return account
 
 
@@ -85,7 +86,7 @@ class ReplaceAccount(ReviseAccount):
             batch.check_day(current["opening_date"])
             batch.check_day(account["opening_date"])
             if current["closed"] and account["closed"]:
-                raise AccountClosed(f"The account {current['name']} is closed.")
+                raise AccountClosed(message("The account {account} is closed.", account=current["name"]))
         account = batch.save_account(account, self.request.actor)
         return Receipt((), batch.chain.head, batch.chart, account)
 
@@ -112,7 +113,7 @@ def _set(account: AccountRow, values: Mapping[str, Any], today: dt.date) -> None
         try:
             account["opening_minor_units"] = to_minor_units(opening, account["currency"])
         except AmountError as error:
-            raise Invalid(errors={"opening_balance": [str(error)]}) from None
+            raise Invalid(errors={"opening_balance": [error.rule]}) from None
     if account["opening_minor_units"] != 0 and account["opening_date"] is None:
         account["opening_date"] = today
 
@@ -134,7 +135,8 @@ class MoveCategories(Change):
             return Receipt((), batch.chain.head, batch.chart)
         paths = move(moved, self.source, self.sink)
         if any(len(path.encode()) > CATEGORY_BYTES_MAX for path in paths.values()):
-            raise Invalid(errors={"to": [f"A path below it would have more than {CATEGORY_BYTES_MAX} bytes in UTF-8."]})
+            rule = message("A path below it would have more than {maximum} bytes in UTF-8.", maximum=CATEGORY_BYTES_MAX)
+            raise Invalid(errors={"to": [rule]})
         there = batch.chart.categories_below(self.sink).keys() - moved.keys()
         if there and not self.merge:
             raise CategoryExists()

@@ -24,6 +24,7 @@ from cashman.model.report import SummaryQuery
 from cashman.model.total import ACCOUNT, CATEGORY, GRAINS, Total
 from cashman.model.transaction import Transaction
 from cashman.totals import Span, last_of_month, ragged_ends, spans
+from cashman.translations import message
 
 Line = dict[str, Any]
 """One line of a report: its keys, then its figures in currency units."""
@@ -536,7 +537,7 @@ def _month(number: int) -> str:
 def _months(first: str, last: str) -> list[str]:
     low, high = _number(first), _number(last)
     if high - low >= CASHFLOW_MONTHS_MAX:
-        raise Invalid(errors={"from": [f"At most {CASHFLOW_MONTHS_MAX} months."]})
+        raise Invalid(errors={"from": [message("At most {maximum} months.", maximum=CASHFLOW_MONTHS_MAX)]})
     return [_month(number) for number in range(low, high + 1)]
 
 

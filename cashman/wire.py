@@ -42,6 +42,7 @@ from cashman.model.money import parse_json_number, to_decimal
 from cashman.model.transaction import TransactionFields
 from cashman.pages import EncodedPage
 from cashman.queries import COLUMN_NAMES, State, Version
+from cashman.translations import Message, message
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -114,7 +115,7 @@ def contract(**terms: Any) -> Callable[[View], View]:
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    raise MalformedDocument(f"{constant} is not JSON.")
+    raise MalformedDocument(message("{constant} is not JSON.", constant=constant))
 
 
 def _distinct_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def _distinct_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise MalformedDocument(f"The member {json.dumps(twice)} stands twice in one object.")
+        raise MalformedDocument(message("The member {name} stands twice in one object.", name=json.dumps(twice)))
     return members
 
 
@@ -144,11 +145,13 @@ def parse_json(data: bytes) -> Any:
     try:
         document = _decode(data.decode())
     except UnicodeDecodeError as error:
-        raise MalformedDocument(f"Not UTF-8 at byte {error.start}.") from None
+        raise MalformedDocument(message("Not UTF-8 at byte {place}.", place=error.start)) from None
     except json.JSONDecodeError as error:
-        raise MalformedDocument(f"{error.msg} at line {error.lineno}, column {error.colno}.") from None
+        fault, line, column = Message(error.msg), error.lineno, error.colno
+        told = message("{fault} at line {line}, column {column}.", fault=fault, line=line, column=column)
+        raise MalformedDocument(told) from None
     except RecursionError:
-        raise MalformedDocument(f"Nested deeper than {JSON_DEPTH_MAX} levels.") from None
+        raise MalformedDocument(message("Nested deeper than {maximum} levels.", maximum=JSON_DEPTH_MAX)) from None
     # Only what has that many brackets can be that deep.
     if data.count(b"[") + data.count(b"{") > JSON_DEPTH_MAX:
         _check_depth(document)
@@ -168,7 +171,7 @@ def _check_depth(document: Any) -> None:
             return
         level = inside
     if any(isinstance(value, (dict, list)) for value in level):
-        raise MalformedDocument(f"Nested deeper than {JSON_DEPTH_MAX} levels.")
+        raise MalformedDocument(message("Nested deeper than {maximum} levels.", maximum=JSON_DEPTH_MAX))
 
 
 @lru_cache
@@ -242,7 +245,7 @@ def _count(document: Any) -> int:
 
 def _check_count(count: int) -> None:
     if not 1 <= count <= BATCH_TRANSACTIONS_MAX:
-        raise ValidationError(f"From 1 to {BATCH_TRANSACTIONS_MAX} transactions.")
+        raise ValidationError(message("From 1 to {maximum} transactions.", maximum=BATCH_TRANSACTIONS_MAX))
 
 
 def load_query(schema_class: type[Schema], **options: Any) -> Any:
@@ -446,7 +449,7 @@ def idempotency_key() -> str | None:
     if len(key) > 1 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
-        rule = f"1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable ASCII characters."
+        rule = message("1 to {maximum} printable ASCII characters.", maximum=IDEMPOTENCY_KEY_CHARACTERS_MAX)
         raise Invalid(errors={"Idempotency-Key": [rule]})
     return key
 

@@ -19,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 from cashman.db.base import Database, Replaced, unavailable
 from cashman.errors import ConfigurationError, StoreUnavailable
 from cashman.limits import LOCK_WAIT_SECONDS_MAX
+from cashman.translations import message
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,8 @@ class SqliteDatabase(Database):
         try:
             descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise unavailable(f"The lock beside the database cannot be opened: {error.strerror}.") from error
+            told = message("The lock beside the database cannot be opened: {reason}.", reason=error.strerror)
+            raise unavailable(told) from error
         try:
             self._wait_for_lock(descriptor)
             self._held.lock = True

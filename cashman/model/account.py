@@ -13,6 +13,7 @@ from cashman.db import Base, key_text, table
 from cashman.limits import ACCOUNT_CHARACTERS_MAX
 from cashman.model.fields import Amount, CurrencyCode, Day, Flag, Text
 from cashman.model.money import to_decimal
+from cashman.translations import message
 
 MAIN_ACCOUNT: Final = "main"
 MAIN_ACCOUNT_ID: Final = 1
@@ -62,7 +63,9 @@ class AccountSchema(Schema):
     id = fields.Integer(dump_only=True)
     name = Text(maximum=ACCOUNT_CHARACTERS_MAX, required=True)
     kind = fields.String(
-        allow_none=True, validate=OneOf(KINDS, error="Not one of {choices}."), metadata={"enum": [*KINDS, None]}
+        allow_none=True,
+        validate=OneOf(KINDS, error=message("Not one of {choices}.")),
+        metadata={"enum": [*KINDS, None]},
     )
     currency = CurrencyCode()
     opening_balance = Amount(metadata={"description": "In currency units; negative for a debt."})

@@ -13,6 +13,7 @@ from cashman.db import rfc3339
 from cashman.limits import AMOUNT_CHARACTERS_MAX, CATEGORY_BYTES_MAX, EXPIRES_IN_SECONDS_MAX
 from cashman.model.currency import CURRENCIES
 from cashman.model.money import AmountError, exact_decimal
+from cashman.translations import message
 
 ULID_PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 _ULID: Final = re.compile(ULID_PATTERN, re.ASCII)
@@ -28,7 +29,7 @@ class Text(fields.String):
         "nul": "May not hold a NUL character.",
         "surrogate": "May not hold half of a surrogate pair.",
         "blank": "May not be blank.",
-        "length": "At most {maximum} characters.",
+        "length": message("At most {maximum} characters."),
     }
 
     def __init__(self, *, maximum: int, blank: bool = False, **kwargs: Any) -> None:
@@ -62,7 +63,7 @@ class Text(fields.String):
 class ShortList(fields.List[Any]):
     """A list whose length is checked before any of its items is."""
 
-    default_error_messages = {"length": "Longer than maximum length {maximum}."}
+    default_error_messages = {"length": message("Longer than maximum length {maximum}.")}
 
     def __init__(self, item: fields.Field[Any], *, maximum: int, **kwargs: Any) -> None:
         super().__init__(item, **kwargs)
@@ -88,7 +89,7 @@ class CategoryPath(Text):
     }
     default_error_messages = {
         "parts": 'Names joined by ":", each with neither blanks around it nor nothing in it.',
-        "bytes": "At most {maximum} bytes in UTF-8.",
+        "bytes": message("At most {maximum} bytes in UTF-8."),
     }
 
     def __init__(self, **kwargs: Any) -> None:
@@ -118,7 +119,7 @@ class CurrencyCode(fields.Field[str]):
 class WholeNumber(fields.Field[int]):
     """A whole number in a query parameter: ASCII digits, in a range."""
 
-    default_error_messages = {"invalid": "A whole number from {minimum} to {maximum}."}
+    default_error_messages = {"invalid": message("A whole number from {minimum} to {maximum}.")}
 
     def __init__(self, *, minimum: int, maximum: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -142,7 +143,7 @@ class ExpiresIn(fields.Integer):
     openapi = {"type": "integer", "minimum": 1, "maximum": EXPIRES_IN_SECONDS_MAX, "description": "Seconds from now."}
 
     def __init__(self, **kwargs: Any) -> None:
-        rule = f"A whole number of seconds from 1 to {EXPIRES_IN_SECONDS_MAX}."
+        rule = message("A whole number of seconds from 1 to {maximum}.", maximum=EXPIRES_IN_SECONDS_MAX)
         kwargs.setdefault("validate", Range(1, EXPIRES_IN_SECONDS_MAX, error=rule))
         super().__init__(strict=True, error_messages={"invalid": rule}, **kwargs)
 
@@ -192,6 +193,11 @@ class Day(fields.Field[dt.date]):
 class RecordedAt(fields.AwareDateTime):
     """An instant as RFC 3339: taken in with any offset, kept and shown in UTC."""
 
+    default_error_messages = {
+        "invalid": "Not a valid datetime.",
+        "invalid_awareness": "Not a valid aware datetime.",
+    }
+
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else rfc3339(value)
 
@@ -221,7 +227,7 @@ class Amount(fields.Field[Decimal]):
         try:
             amount = exact_decimal(value)
         except AmountError as error:
-            raise ValidationError(str(error)) from None
+            raise ValidationError(error.rule) from None
         if not amount.is_finite():
             raise ValidationError("Not an amount, or longer than any amount.")
         return amount

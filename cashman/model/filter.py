@@ -32,6 +32,7 @@ from cashman.model.money import AmountError, parse_amount
 from cashman.model.transaction import STATUSES
 from cashman.model.transaction_type import TransactionType
 from cashman.stems import stems_of
+from cashman.translations import message
 
 # A client can forge a cursor: what a column cannot hold is refused before it reaches a database.
 _Id = Annotated[str, msgspec.Meta(pattern=rf"^{ULID_PATTERN}\Z")]
@@ -113,7 +114,7 @@ class Magnitude(fields.Field[Decimal]):
         try:
             amount = parse_amount(value)
         except AmountError as error:
-            raise ValidationError(str(error)) from None
+            raise ValidationError(error.rule) from None
         if amount.is_signed():
             raise ValidationError("A magnitude has no sign: expenses are found by it too.")
         return amount
@@ -140,7 +141,10 @@ class FilterSchema(Schema):
         metadata={"description": "May be repeated: all of the tags have to be there."},
     )
     payee = Text(maximum=PAYEE_CHARACTERS_MAX)
-    status = fields.String(validate=OneOf(STATUSES), metadata={"description": "posted or pending; both without it."})
+    status = fields.String(
+        validate=OneOf(STATUSES, error=message("Must be one of: {choices}.")),
+        metadata={"description": "posted or pending; both without it."},
+    )
     group = Ulid(metadata={"description": "The movements that were booked together."})
     q = Text(
         maximum=SEARCH_CHARACTERS_MAX,
@@ -150,7 +154,9 @@ class FilterSchema(Schema):
         },
     )
     sort = fields.String(
-        validate=OneOf([sign + key for key in SORT_KEYS for sign in ("", "-")]),
+        validate=OneOf(
+            [sign + key for key in SORT_KEYS for sign in ("", "-")], error=message("Must be one of: {choices}.")
+        ),
         metadata={"description": "The order; with - the largest or newest first. Ties go by id."},
     )
     limit = WholeNumber(

@@ -6,6 +6,7 @@ from typing import Final
 
 from cashman.limits import AMOUNT_CHARACTERS_MAX, MINOR_UNITS_MAX
 from cashman.model.currency import CURRENCIES
+from cashman.translations import message
 
 _WRITTEN: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 # Wide enough for whatever the wire takes; a longer Decimal, from Python, is refused and never rounded.
@@ -14,7 +15,11 @@ _POWER_OF_TEN_MAX: Final = 20
 
 
 class AmountError(ValueError):
-    """An amount that breaks a rule of money; the message names the rule."""
+    """An amount that breaks a rule of money."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
 
 
 def parse_amount(text: str) -> Decimal:
@@ -59,7 +64,10 @@ def to_minor_units(amount: Decimal, currency: str) -> int:
         scaled = Decimal("0.1")
     units = int(scaled)
     if units != scaled:
-        raise AmountError(f"{currency} has {decimals} decimals, and nothing is rounded.")
+        told = message(
+            "{currency} has {decimals} decimals, and nothing is rounded.", currency=currency, decimals=decimals
+        )
+        raise AmountError(told)
     if abs(units) > MINOR_UNITS_MAX:
         raise AmountError(_too_large(currency))
     return units
@@ -81,4 +89,4 @@ def minor_unit_range(minimum: Decimal | None, maximum: Decimal | None, decimals:
 
 
 def _too_large(currency: str) -> str:
-    return f"At most {to_decimal(MINOR_UNITS_MAX, currency)} {currency}."
+    return message("At most {amount} {currency}.", amount=to_decimal(MINOR_UNITS_MAX, currency), currency=currency)

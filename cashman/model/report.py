@@ -11,6 +11,7 @@ from marshmallow.validate import OneOf
 
 from cashman.limits import ACCOUNT_CHARACTERS_MAX, CATEGORY_DEPTH_MAX, REPORT_DIMENSIONS_MAX
 from cashman.model.fields import CategoryPath, CurrencyCode, Day, ShortList, Text, WholeNumber
+from cashman.translations import message
 
 PERIODS: Final = ("month", "quarter", "year", "week", "day")
 DIMENSIONS: Final = (*PERIODS, "category", "account", "payee", "tag", "currency")
@@ -40,8 +41,12 @@ class SummaryQuery:
 def _is_dimension(name: str) -> None:
     if name not in DIMENSIONS:
         close = difflib.get_close_matches(name, DIMENSIONS, 1)
-        hint = f"; did you mean {close[0]}?" if close else "."
-        raise ValidationError(f"Not one of {', '.join(DIMENSIONS)}{hint}")
+        choices = ", ".join(DIMENSIONS)
+        if close:
+            raise ValidationError(
+                message("Not one of {choices}; did you mean {nearest}?", choices=choices, nearest=close[0])
+            )
+        raise ValidationError(message("Not one of {choices}.", choices=choices))
 
 
 class RangeSchema(Schema):
@@ -71,7 +76,7 @@ class SummarySchema(RangeSchema):
     category = CategoryPath(metadata={"description": "This category and all below it."})
     currency = CurrencyCode()
     compare = fields.String(
-        validate=OneOf(["previous"], error="Not one of {choices}."),
+        validate=OneOf(["previous"], error=message("Not one of {choices}.")),
         metadata={"description": "previous: each row carries the figures of the period before."},
     )
 

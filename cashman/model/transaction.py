@@ -37,6 +37,7 @@ from cashman.model.fields import Amount, CategoryPath, CurrencyCode, Day, Expire
 from cashman.model.ledger import Category
 from cashman.model.money import AmountError, exact_decimal, to_decimal, to_minor_units
 from cashman.model.transaction_type import TransactionType
+from cashman.translations import message
 
 DEFAULT_CURRENCY: Final = "USD"
 STATUSES: Final = ("posted", "pending")
@@ -258,9 +259,9 @@ class TransactionFields(Schema):
     error_messages = {"type": "Has to be a JSON object."}
 
     id = Ulid()
-    type = fields.Enum(TransactionType)
+    type = fields.Enum(TransactionType, error_messages={"unknown": message("Must be one of: {choices}.")})
     status = fields.String(
-        validate=OneOf(STATUSES, error="Not one of {choices}."),
+        validate=OneOf(STATUSES, error=message("Not one of {choices}.")),
         metadata={"description": "posted, or pending: then it counts in what is available, and not in the balance."},
     )
     description = Text(maximum=DESCRIPTION_CHARACTERS_MAX, required=True)
@@ -296,7 +297,7 @@ class TransactionFields(Schema):
         if name in self.fields:
             return "Read-only: the ledger sets it."
         close = difflib.get_close_matches(name, self.load_fields, 1)
-        return f"Unknown field; did you mean {close[0]}?" if close else "Unknown field."
+        return message("Unknown field; did you mean {nearest}?", nearest=close[0]) if close else "Unknown field."
 
     @pre_load(pass_collection=True)
     def check_shape(self, data: Any, *, many: bool, **_: Any) -> Any:
@@ -393,7 +394,7 @@ class NewTransactionFields(BookedFields, TransactionFields):
         try:
             return self.model_for(data).minor_units_of(amount, currency)
         except AmountError as error:
-            raise ValidationError(str(error), field_name) from None
+            raise ValidationError(error.rule, field_name) from None
 
     def _check_lines(self, data: Mapping[str, Any], original: Mapping[str, Any]) -> None:
         lines = data.get("lines")
@@ -443,7 +444,8 @@ class OneTypeFields(NewTransactionFields):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         expected = self.model.kind()
-        self.load_fields["type"].validators = [Equal(expected, error=f"Has to be {expected.value} here.")]
+        rule = message("Has to be {type} here.", type=expected.value)
+        self.load_fields["type"].validators = [Equal(expected, error=rule)]
 
 
 class TransactionSchema(NewTransactionFields):

@@ -101,7 +101,7 @@ def _check_money(amount: Decimal, currency: str, field_name: str) -> None:
     try:
         to_minor_units(amount, currency)
     except AmountError as error:
-        raise ValidationError(str(error), field_name) from None
+        raise ValidationError(error.rule, field_name) from None
 
 
 class TransferRevisionSchema(RevisionSchema, TransferFields):
