@@ -30,8 +30,11 @@ limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
 
-# A client cannot say that it came by https or set the path behind the service's back. Only a proxy on
-# this machine (or one named in FORWARDED_ALLOW_IPS) is believed about the scheme.
+# Nobody can say that a request came by https, or set its path, behind the service's back: which proxies are
+# believed is CASHMAN_TRUSTED_PROXIES alone (cashman/proxy.py). By itself gunicorn would believe this machine, whom
+# the environment names in FORWARDED_ALLOW_IPS, and whoever comes through a socket file.
+forwarded_allow_ips = ""
+secure_scheme_headers = {}
 forwarder_headers = ""
 
 # A worker shows life by touching a file; in memory, because a slow disk would look like a dead worker.

@@ -13,6 +13,7 @@ from cashman import (
     current,
     db,
     documentation,
+    headers,
     health,
     journal_feed,
     ledgers,
@@ -24,6 +25,7 @@ from cashman import (
 )
 from cashman.ledger import Books
 from cashman.limits import DOCUMENT_BYTES_MAX
+from cashman.proxy import BehindProxy
 
 
 def create_app(environment: Mapping[str, str] | None = None) -> Flask:
@@ -36,6 +38,8 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     app.url_map.converters |= {"ulid": wire.UlidConverter, "number": wire.NumberConverter}
     books = Books(db.connect(settings.database_url), currency=settings.currency, timezone=settings.timezone)
     current.init_app(app, books)
+    headers.init_app(app, settings.cors_origins)  # before whatever refuses: a preflight carries no token
+    app.wsgi_app = BehindProxy(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     problems.init_app(app)
     app.before_request(wire.refuse_stray_query)
     for blueprint in (

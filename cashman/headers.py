@@ -1,0 +1,103 @@
+"""What every answer tells a browser: not to guess, run, frame or leak anything; and which other origins may ask."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from flask import Flask, Response, request
+
+HSTS_SECONDS: Final = 31_536_000
+PREFLIGHT_SECONDS: Final = 7_200
+"""How long a browser may remember what it was told of an origin; none of them keeps it for less than it is given."""
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+REQUEST_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "Prefer",
+    "Accept-Language",
+)
+RESPONSE_HEADERS: Final = (
+    "Cashman-Head",
+    "ETag",
+    "Link",
+    "Location",
+    "Idempotency-Replayed",
+    "Preference-Applied",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Content-Language",
+)
+
+DOCUMENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+# The pages are text and links: no script, no style, no image. What default-src does not cover stands here, too.
+PAGE_POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+Pairs = list[tuple[str, str]]
+
+
+def init_app(app: Flask, cors_origins: Sequence[str]) -> None:
+    """Add these headers to every answer of an app, problems included, and answer the browsers' preflights.
+
+    It has to come before whatever refuses requests: a preflight carries no token.
+    """
+    origins = frozenset(cors_origins)
+    # What is added depends on three things, so each case is prepared once.
+    prepared = {
+        (origin, secure, page): _pairs(origin, secure, page, varies=bool(origins))
+        for origin in (None, *origins)
+        for secure in (False, True)
+        for page in (False, True)
+    }
+
+    def answer_preflight() -> Response | None:
+        environ = request.environ
+        asks = request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+        if not asks or environ.get("HTTP_ORIGIN") not in origins:
+            return None
+        response = Response(status=204, headers=_PREFLIGHT)
+        del response.headers["Content-Type"]
+        return response
+
+    def add_headers(response: Response) -> Response:
+        environ = request.environ
+        # A browser writes an origin in one way only, so it is compared as it stands.
+        origin = environ.get("HTTP_ORIGIN")
+        page = response.headers.get("Content-Type", "").startswith("text/html")
+        case = (origin if origin in origins else None, environ["wsgi.url_scheme"] == "https", page)
+        response.headers.extend(prepared[case])
+        return response
+
+    if origins:
+        app.before_request(answer_preflight)
+    app.after_request(add_headers)
+
+
+_PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": ", ".join(METHODS),
+    "Access-Control-Allow-Headers": ", ".join(REQUEST_HEADERS),
+    "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+}
+
+
+def _pairs(origin: str | None, secure: bool, page: bool, *, varies: bool) -> Pairs:
+    """The headers of an answer: to a page of an allowed origin or to anybody else, by https or not, a page or not."""
+    pairs = [
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", PAGE_POLICY if page else DOCUMENT_POLICY),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Resource-Policy", "same-origin" if origin is None else "cross-origin"),
+    ]
+    if secure:
+        pairs.append(("Strict-Transport-Security", f"max-age={HSTS_SECONDS}"))
+    if varies:
+        # Also where no origin is named, or a cache would hand one's answer to another.
+        pairs.append(("Vary", "Origin"))
+    if origin is not None:
+        # Never with Access-Control-Allow-Credentials: a browser sends nothing that the page did not give it.
+        pairs.append(("Access-Control-Allow-Origin", origin))
+        pairs.append(("Access-Control-Expose-Headers", ", ".join(RESPONSE_HEADERS)))
+    return pairs
