@@ -29,6 +29,7 @@ from cashman.model.money import AmountError
 from cashman.model.total import ACCOUNT, Total, Turnover
 from cashman.model.transaction import COLUMNS, REDACTED, WORDS, Transaction, write_figures
 from cashman.queries import State, Version, pending_until, states_by_group, states_by_id, versions
+from cashman.translations import message
 
 SYSTEM: Final = "cashman"
 """The actor behind what happens by itself."""
@@ -312,11 +313,11 @@ class Batch:
         minor_units = transaction.minor_units
         if transaction.currency != account["currency"]:
             if "currency" in transaction.given:
-                raise _foreign(account)
+                raise Invalid(errors={"currency": [in_currency(account)]})
             try:
                 minor_units = transaction.minor_units_of(transaction.amount, account["currency"])
             except AmountError as error:
-                raise Invalid(errors={"amount": [str(error)]}) from None
+                raise Invalid(errors={"amount": [error.rule]}) from None
         return {
             "id": transaction.id,
             "type": transaction.type,
@@ -337,7 +338,8 @@ class Batch:
             return None, None
         id_ = self.chart.category_ids.get(path)
         if id_ is None and len(self.chart.categories) >= CATEGORIES_MAX:
-            raise Invalid(errors={"category": [f"A ledger has at most {CATEGORIES_MAX} categories."]})
+            rule = message("A ledger has at most {maximum} categories.", maximum=CATEGORIES_MAX)
+            raise Invalid(errors={"category": [rule]})
         return (id_, None) if id_ is not None else (None, path)
 
     # What a change does to transactions.
@@ -416,13 +418,13 @@ class Batch:
             self.check_day(state["date"])
             account = self.chart.accounts[state["account_id"]]
             if account["closed"]:
-                raise AccountClosed(f"The account {account['name']} is closed.")
+                raise AccountClosed(message("The account {account} is closed.", account=account["name"]))
 
     def check_day(self, day: dt.date | None) -> None:
         """BooksClosed for a day that is closed."""
         closed_until = self.chart.closed_until
         if closed_until is not None and day is not None and day <= closed_until:
-            raise BooksClosed(f"The books are closed until {closed_until}.")
+            raise BooksClosed(message("The books are closed until {day}.", day=closed_until))
 
     def _turnovers_after(self, planned: Sequence[Planned]) -> dict[str, int]:
         """The turnovers after some revisions; TotalTooLarge where one would not fit any more."""
@@ -487,7 +489,7 @@ class Batch:
         if self.chart.account_ids.get(account["name"], account.get("id")) != account.get("id"):
             raise NameTaken(errors={"name": ["Another account has this name."]})
         if before is None and len(self.chart.accounts) >= ACCOUNTS_MAX:
-            raise Invalid(errors={"name": [f"A ledger has at most {ACCOUNTS_MAX} accounts."]})
+            raise Invalid(errors={"name": [message("A ledger has at most {maximum} accounts.", maximum=ACCOUNTS_MAX)]})
         self._so_far.turnovers = self._turnovers_with(before, account)
         figures = {name: account[name] for name in account_model.FIGURES}
         if before is None:
@@ -625,8 +627,9 @@ def _no_name(id_: int) -> str:
     return f"{id_:b}".translate({ord("0"): " ", ord("1"): "\t"})
 
 
-def _foreign(account: AccountRow) -> Invalid:
-    return Invalid(errors={"currency": [f"The account {account['name']} is in {account['currency']}."]})
+def in_currency(account: AccountRow) -> str:
+    """The rule that a currency breaks which is not the account's."""
+    return message("The account {account} is in {currency}.", account=account["name"], currency=account["currency"])
 
 
 def asked_names(transaction: Transaction) -> bytes:

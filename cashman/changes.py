@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from cashman.batch import Answer, Batch, Planned, Receipt, asked_names
+from cashman.batch import Answer, Batch, Planned, Receipt, asked_names, in_currency
 from cashman.chart import AccountRow
 from cashman.errors import AlreadyChanged, AnswerErased, Expired, Grouped, Invalid, KeyReused, NotFound, Problem
 from cashman.model.money import AmountError, to_decimal, to_minor_units
 from cashman.model.transaction import READ_ONLY, WORDS, Transaction
 from cashman.model.transaction_type import TransactionType
 from cashman.queries import State
+from cashman.translations import message
 
 _TYPES = Transaction.__mapper__.polymorphic_map
 
@@ -149,8 +150,14 @@ class Revise(Change):
         """The same, provided that it is at an expected version."""
         expected, stands = self.target.expected, (state["version"], batch.chart.renamed_sequence)
         if expected is not None and stands not in expected:
-            renamed = f", and shows names as of journal entry {stands[1]}" if stands[1] else ""
-            raise AlreadyChanged(f"It is at version {state['version']} now{renamed}.")
+            told = message("It is at version {version} now.", version=stands[0])
+            if stands[1]:
+                told = message(
+                    "It is at version {version} now, and shows names as of journal entry {sequence}.",
+                    version=stands[0],
+                    sequence=stands[1],
+                )
+            raise AlreadyChanged(told)
         return state
 
     def standing(self, batch: Batch) -> State:
@@ -210,7 +217,7 @@ class Replace(Revise):
             current["currency"],
             current["account_id"],
         ):
-            raise Invalid(errors={"currency": [f"The account {account['name']} is in {account['currency']}."]})
+            raise Invalid(errors={"currency": [in_currency(account)]})
         state = {**current, "account_id": account["id"], "currency": currency}
         opens = None
         if "category" in values:
@@ -224,7 +231,7 @@ class Replace(Revise):
             try:
                 state["minor_units"] = _TYPES[state["type"]].class_.minor_units_of(amount, currency)
             except AmountError as error:
-                raise Invalid(errors={"amount": [str(error)]}) from None
+                raise Invalid(errors={"amount": [error.rule]}) from None
         return Planned("replace", state, any(state[name] != current[name] for name in WORDS), opens)
 
 
@@ -281,7 +288,7 @@ class ReplaceTransfer(Replace):
             try:
                 to_minor_units(given, currency)
             except AmountError as error:
-                raise Invalid(errors={name: [str(error)]}) from None
+                raise Invalid(errors={name: [error.rule]}) from None
         return amount, to_amount
 
 
@@ -347,7 +354,7 @@ def _refuse_foreign(values: dict[str, Any], ends: Sequence[AccountRow]) -> None:
     errors = {}
     for name, account in zip(("currency", "to_currency"), ends, strict=True):
         if values.pop(name, account["currency"]) != account["currency"]:
-            errors[name] = [f"The account {account['name']} is in {account['currency']}."]
+            errors[name] = [in_currency(account)]
     if errors:
         raise Invalid(errors=errors)
 
@@ -376,7 +383,7 @@ def _refuse_parting(current: State, plan: Planned) -> None:
     """A leg alone can have neither another amount nor another account; and no category."""
     parting = ("minor_units", "currency", "account_id", "category_id")
     if plan.opens is not None or any(plan.state[name] != current[name] for name in parting):
-        raise Grouped(f"Change it at /transfers/{current['group']}.")
+        raise Grouped(message("Change it at /transfers/{group}.", group=current["group"]))
 
 
 def _refuse_read_only(current: State, wanted: State) -> None:

@@ -17,6 +17,7 @@ from cashman.errors import Invalid
 from cashman.journal import Head
 from cashman.model.account import Account
 from cashman.model.ledger import Category, JournalHead, LedgerRecord
+from cashman.translations import message
 
 _ledger = select(
     LedgerRecord.ulid,
@@ -94,7 +95,9 @@ class Chart:
 
     def unknown_account(self, name: str, field_name: str = "account") -> Invalid:
         """The error for a name that no account has, naming the nearest."""
-        return Invalid(errors={field_name: [f"There is no account of this name{_nearest(name, self.account_ids)}"]})
+        nearest = _nearest(name, self.account_ids)
+        rule = message("There is no account of this name; did you mean {nearest}?", nearest=nearest)
+        return Invalid(errors={field_name: [rule if nearest else "There is no account of this name."]})
 
     def categories_below(self, path: str) -> dict[int, str]:
         """The categories of a path and below it: `Food` covers `Food:Coffee`, and not `Foodstuff`."""
@@ -104,7 +107,8 @@ class Chart:
     def unknown_category(self, path: str, field_name: str) -> Invalid:
         """The error for a path that no category has, naming the nearest."""
         nearest = _nearest(path, {part for own in self.category_ids for part in _and_above(own)})
-        return Invalid(errors={field_name: [f"There is no category of this path{nearest}"]})
+        rule = message("There is no category of this path; did you mean {nearest}?", nearest=nearest)
+        return Invalid(errors={field_name: [rule if nearest else "There is no category of this path."]})
 
     def currency_of(self, account: Any) -> str:
         """What a transaction on an account is in when it says nothing; of an unknown account, the ledger's."""
@@ -113,9 +117,9 @@ class Chart:
         return found
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str | None:
     close = difflib.get_close_matches(name, list(known)[:2_000], 1)  # looking through more would take too long
-    return f"; did you mean {close[0]}?" if close else "."
+    return close[0] if close else None
 
 
 def _and_above(path: str) -> Iterator[str]:
