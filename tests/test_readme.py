@@ -93,7 +93,7 @@ def settings_table() -> str:
     bootstrap = (REPOSITORY / "bootstrap.sh").read_text(encoding="utf-8")
     rows = []
     for name, field in ConfigSchema().fields.items():
-        default = "" if field.load_default is None else f"`{field.load_default}`"
+        default = "" if field.load_default in (None, ()) else f"`{field.load_default}`"
         default = default.replace(str(INSTANCE_FOLDER), "…/instance")
         rows.append((f"`{PREFIX}{name.upper()}`", default, field.metadata["description"]))
     for name, description in (("PORT", "The port to serve on."), ("WEB_CONCURRENCY", "How many worker processes.")):
