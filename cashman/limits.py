@@ -53,6 +53,8 @@ BATCH_BYTES_MAX: Final = 16 * 1_048_576
 FEED_ENTRIES_DEFAULT: Final = 1_000
 FEED_ENTRIES_MAX: Final = 10_000
 
+LANGUAGE_RANGES_MAX: Final = 32  # of one Accept-Language; what comes after them is not read
+
 EMAIL_CHARACTERS_MAX: Final = 254  # RFC 5321, 4.5.3.1.3, less the brackets
 NAME_CHARACTERS_MAX: Final = 100  # of a user, an API key, a ledger
 PASSWORD_CHARACTERS_MIN: Final = 10
