@@ -1,10 +1,14 @@
-"""RFC 9457 problem details: the only place where an error becomes a response, and the pages that explain them."""
+"""RFC 9457 problem details: the only place where an error becomes a response, and the pages that explain them.
+
+It is also where what a client is told is translated: whoever made a message may have served another request.
+"""
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Flask, Response, render_template
+from flask import Blueprint, Flask, Response
 from markupsafe import Markup, escape
 from marshmallow import ValidationError
 from marshmallow.exceptions import SCHEMA
@@ -12,6 +16,8 @@ from werkzeug.exceptions import HTTPException
 
 from cashman import errors
 from cashman.errors import Problem
+from cashman.language import asked_for, page, spoken
+from cashman.translations import translate
 from cashman.wire import A_PAGE, contract, encode_json
 
 log = logging.getLogger(__name__)
@@ -41,15 +47,17 @@ def init_app(app: Flask) -> None:
 
 
 def render(problem: Problem) -> Response:
-    """A problem as application/problem+json."""
-    document = {"type": f"/problems/{problem.slug}", "title": problem.title, "status": problem.status}
+    """A problem as application/problem+json, in the language of this request."""
+    language = asked_for()
+    title = translate(problem.title, language)
+    document = {"type": f"/problems/{problem.slug}", "title": title, "status": problem.status}
     if problem.detail is not None:
-        document["detail"] = problem.detail
+        document["detail"] = translate(problem.detail, language)
     if problem.errors is not None:
-        document["errors"] = _text_keys(problem.errors)
+        document["errors"] = _told(problem.errors, language)
     response = Response(encode_json(document), problem.status, mimetype="application/problem+json")
     response.headers.extend(problem.headers)
-    return response
+    return spoken(response, language)
 
 
 def render_validation_error(error: ValidationError) -> Response:
@@ -77,11 +85,13 @@ def render_fault(error: Exception) -> Response:
     return render(errors.ServiceFault())
 
 
-def _text_keys(messages: Any) -> Any:
-    """Messages keyed by field; the places of list items, which marshmallow gives as numbers, become text."""
-    if isinstance(messages, dict):
-        return {"document" if key == SCHEMA else _shown(key): _text_keys(value) for key, value in messages.items()}
-    return messages
+def _told(messages: Any, language: str) -> Any:
+    """Messages keyed by field, translated; the places of list items, numbers in marshmallow, become text."""
+    if isinstance(messages, Mapping):
+        return {"document" if key == SCHEMA else _shown(key): _told(told, language) for key, told in messages.items()}
+    if isinstance(messages, list):
+        return [_told(told, language) for told in messages]
+    return translate(messages, language)
 
 
 def _shown(key: Any) -> str:
@@ -96,15 +106,15 @@ def _code(text: str) -> Markup:
 
 @bp.get("")
 @contract(answers={200: "The errors, each with its page."}, gives=A_PAGE)
-def get_problems() -> str:
+def get_problems() -> Response:
     """What can go wrong, and what each error means."""
-    return render_template("problems.html", problems=sorted(BY_SLUG.values(), key=lambda p: (p.status_text(), p.slug)))
+    return page("problems.html", problems=sorted(BY_SLUG.values(), key=lambda p: (p.status_text(), p.slug)))
 
 
 @bp.get("/<slug>")
 @contract(answers={200: "The meaning of one error."}, gives=A_PAGE, problems=(errors.NotFound,))
-def get_problem(slug: str) -> str:
+def get_problem(slug: str) -> Response:
     """What one error means: the page that a problem's `type` leads to."""
     if slug not in BY_SLUG:
         raise errors.NotFound()
-    return render_template("problem.html", problem=BY_SLUG[slug])
+    return page("problem.html", problem=BY_SLUG[slug])

@@ -55,9 +55,10 @@ def translate(text: str, language: str) -> str:
     if language == SOURCE:
         return str(text)
     if not isinstance(text, Message):
-        return _catalog(language).get(text, text)
+        return _catalog(language).get(text, str(text))
     template = _catalog(language).get(text.template, text.template)
-    return template.format(**text.parameters) if text.parameters else template
+    named = {n: translate(v, language) if isinstance(v, Message) else v for n, v in text.parameters.items()}
+    return template.format(**named) if named else template
 
 
 @cache

@@ -1,0 +1,77 @@
+"""In which language a response speaks: `Accept-Language` (RFC 9110, 12.5.4) against the languages that there are.
+
+It is asked for only where a response has words for people, an error or a page; no other pays for it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from flask import Response, has_request_context, render_template, request
+
+from cashman.limits import LANGUAGE_RANGES_MAX
+from cashman.translations import LANGUAGES, SOURCE, translate
+
+_RANGE: Final = re.compile(
+    r"\s*(\*|[a-z]{1,8}(?:-[a-z0-9]{1,8})*)\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def asked_for() -> str:
+    """The language that this request prefers."""
+    return preferred(request.headers.get("Accept-Language", "")) if has_request_context() else SOURCE
+
+
+def preferred(header: str) -> str:
+    """The language that an Accept-Language prefers; English where it asks for none that there is."""
+    asked: dict[str, float] = {}
+    for item in header.split(",", LANGUAGE_RANGES_MAX)[:LANGUAGE_RANGES_MAX]:
+        if found := _RANGE.fullmatch(item):
+            asked.setdefault(found[1].lower(), float(found[2] or 1))
+    offered = [language for language in LANGUAGES if not _is_refused(tag(language).lower(), asked)]
+    served = {range_: _look_up(range_, offered) for range_ in asked if range_ != "*"}
+    served["*"] = next((language for language in offered if language not in served.values()), None)
+    for range_, quality in sorted(asked.items(), key=lambda item: -item[1]):
+        language = served[range_]
+        if quality > 0 and language is not None:
+            return language
+    return SOURCE
+
+
+def _is_refused(language: str, asked: Mapping[str, float]) -> bool:
+    """Whether the most exact range that covers a language gives it the quality 0."""
+    covering = [range_ for range_ in asked if range_ == "*" or f"{language}-".startswith(f"{range_}-")]
+    return bool(covering) and asked[max(covering, key=len)] == 0
+
+
+def _look_up(range_: str, offered: Sequence[str]) -> str | None:
+    """The offered language that is nearest to a range: itself, or what it is a kind of, or another kind of that."""
+    by_tag = {tag(language).lower(): language for language in offered}
+    wanted = range_
+    while wanted:  # RFC 4647, 3.4: fr-CA gets fr
+        if wanted in by_tag:
+            return by_tag[wanted]
+        wanted = wanted.rpartition("-")[0]
+    primary = range_.partition("-")[0]  # and pt, which there is none of, gets pt-BR
+    return next((language for known, language in by_tag.items() if known.partition("-")[0] == primary), None)
+
+
+def tag(language: str) -> str:
+    """A language as HTTP and HTML write it (BCP 47): pt-BR."""
+    return language.replace("_", "-")
+
+
+def spoken(response: Response, language: str) -> Response:
+    """A response that says which language it speaks, and that another would have been asked for differently."""
+    response.headers["Content-Language"] = tag(language)
+    response.vary.add("Accept-Language")
+    return response
+
+
+def page(template: str, **values: Any) -> Response:
+    """A page in the language of this request; in the template `say` translates, and `language` is its tag."""
+    language = asked_for()
+    say = partial(translate, language=language)
+    return spoken(Response(render_template(template, say=say, language=tag(language), **values)), language)
