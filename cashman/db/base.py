@@ -14,6 +14,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
@@ -63,6 +64,8 @@ class Database(ABC):
 
     engine: Engine
     attempts_max: Final = 6
+    keys_path: Path | None = None
+    """The file for the keys that tokens are signed with, where the engine has a place beside the database."""
 
     def __init__(self) -> None:
         self._opened = False

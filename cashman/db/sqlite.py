@@ -43,6 +43,7 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self.keys_path = path.with_name(path.name + ".keys")
         self._lock_path = path.with_name(path.name + ".lock")
         self._inode: int | None = None
         self._changes_checkpointed = 0
