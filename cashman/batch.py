@@ -91,7 +91,7 @@ _update_transaction = (
 )
 _keyed_answers = select(table(KeyedAnswer)).where(
     KeyedAnswer.ledger_id == bindparam("ledger_id"),
-    KeyedAnswer.actor == bindparam("actor"),
+    KeyedAnswer.principal == bindparam("principal"),
     KeyedAnswer.key.in_(bindparam("keys", expanding=True)),
 )
 _forget_keyed_answers = delete(table(KeyedAnswer)).where(
@@ -207,10 +207,14 @@ class Batch:
                 self._so_far.groups.setdefault(state["group"], []).append(state["id"])
         self._stored_turnovers: dict[str, int] | None = None
         self._answers: dict[tuple[str, str], dict[str, Any]] = {}
-        for actor in {actor for actor, _ in keys}:
-            own = {"ledger_id": ledger_id, "actor": actor, "keys": [key for of, key in keys if of == actor]}
+        for principal in {principal for principal, _ in keys}:
+            own = {
+                "ledger_id": ledger_id,
+                "principal": principal,
+                "keys": [key for of, key in keys if of == principal],
+            }
             for row in connection.execute(_keyed_answers, own):
-                self._answers[(row.actor, row.key)] = dict(row._mapping)
+                self._answers[(row.principal, row.key)] = dict(row._mapping)
         self._new_answers: list[dict[str, Any]] = []
 
     @contextmanager
@@ -528,16 +532,16 @@ class Batch:
 
     # Repeated requests.
 
-    def kept_answer(self, actor: str, key: str) -> tuple[bytes, Answer] | None:
+    def kept_answer(self, principal: str, key: str) -> tuple[bytes, Answer] | None:
         """The fingerprint and the answer of the first request under a key."""
-        row = self._answers.get((actor, key))
+        row = self._answers.get((principal, key))
         return None if row is None else (row["fingerprint"], Answer(row["status"], row["headers"], row["body"]))
 
-    def keep_answer(self, actor: str, key: str, fingerprint: bytes, answer: Answer) -> None:
+    def keep_answer(self, principal: str, key: str, fingerprint: bytes, answer: Answer) -> None:
         """Keep the answer of the first request under a key, in the same commit as what it did."""
         row = {
             "ledger_id": self.ledger_id,
-            "actor": actor,
+            "principal": principal,
             "key": key,
             "fingerprint": fingerprint,
             "status": answer.status,
@@ -545,7 +549,7 @@ class Batch:
             "body": answer.body,
             "recorded_at": self.chain.recorded_at,
         }
-        self._answers[(actor, key)] = row
+        self._answers[(principal, key)] = row
         self._new_answers.append(row)
 
     # The end.

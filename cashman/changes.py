@@ -17,6 +17,8 @@ from cashman.translations import message
 
 _TYPES = Transaction.__mapper__.polymorphic_map
 
+OWNER: Final = "owner"
+"""The actor and principal behind the open door."""
 SHARED: Final = ("date", "payee", "account", "currency", "status", "expires_at", "expires_in")
 """What the lines of a split receipt have in common."""
 SHARED_BY_LEGS: Final = ("date", "description", "payee", "notes", "tags", "status", "expires_at", "expires_in")
@@ -32,6 +34,8 @@ class Request:
     key: str | None = None
     fingerprint: bytes = b""
     """A hash of what is asked for, before any default."""
+    principal: str = OWNER
+    """Whose the key is: all that one person signs in with shares its keys."""
 
 
 class Change(ABC):
@@ -53,7 +57,7 @@ class Change(ABC):
         """Decide, once for all requests under one key; the others get the first one's answer."""
         request = self.request
         if request.key is not None:
-            kept = batch.kept_answer(request.actor, request.key)
+            kept = batch.kept_answer(request.principal, request.key)
             if kept is not None:
                 fingerprint, answer = kept
                 if fingerprint != request.fingerprint:
@@ -66,7 +70,7 @@ class Change(ABC):
             return receipt
         answer = request.render(receipt)
         if request.key is not None:
-            batch.keep_answer(request.actor, request.key, request.fingerprint, answer)
+            batch.keep_answer(request.principal, request.key, request.fingerprint, answer)
         return replace(receipt, answer=answer)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, select
 from cashman.db import table
 from cashman.errors import Invalid
 from cashman.journal import Head
+from cashman.limits import CHARTS_MAX
 from cashman.model.account import Account
 from cashman.model.ledger import Category, JournalHead, LedgerRecord
 from cashman.translations import message
@@ -166,6 +167,9 @@ class Charts:
         """The chart as it is after a journal entry, which is the newest about it in this transaction."""
         known = self._known.get(ledger_id)
         if known is None or known.sequence != sequence:
+            self._known.pop(ledger_id, None)
+            if len(self._known) >= CHARTS_MAX:
+                self._known.pop(next(iter(self._known)))
             known = self._known[ledger_id] = _load(connection, ledger_id, sequence, renamed_sequence)
         return known
 

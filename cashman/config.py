@@ -73,7 +73,7 @@ def _is_secure_url(text: str) -> None:
         raise ValidationError("Has to be an https:// URL.")
 
 
-class Words(fields.List):
+class Words(fields.List[Any]):
     """Several values in one setting, with commas or blanks between them."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
@@ -143,7 +143,7 @@ class ConfigSchema(Schema):
         load_default=60_000,
         validate=validate.Range(min=0),
         metadata={
-            "description": "Requests that each caller with a token may make in a minute, of each worker; 0 for no limit."
+            "description": "Requests that each caller with a token may make of each worker in a minute; 0 for no limit."
         },
     )
 

@@ -1,18 +1,21 @@
-"""The books of the app that serves this request."""
+"""The books of the app that serves this request, and who makes it."""
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 
-from cashman.ledger import OWNER, Books, Ledger
+from cashman.access import Access, Caller
+from cashman.ledger import Books, Ledger
 from cashman.limits import PAGE_CACHE_BYTES_MAX
 from cashman.pages import Pages
 
 _KEY = "cashman"
+_ACCESS_KEY = "cashman.access"
 _PAGES_KEY = "cashman.pages"
 
 
-def init_app(app: Flask, books: Books) -> None:
-    """Give an app its books."""
+def init_app(app: Flask, books: Books, access: Access) -> None:
+    """Give an app its books, and who may use them."""
     app.extensions[_KEY] = books
+    app.extensions[_ACCESS_KEY] = access
     app.extensions[_PAGES_KEY] = Pages(PAGE_CACHE_BYTES_MAX)
 
 
@@ -22,17 +25,37 @@ def books(app: Flask | None = None) -> Books:
     return found
 
 
+def access(app: Flask | None = None) -> Access:
+    """Who may use the books of an app, by default of the one that serves this request."""
+    found: Access = (app or current_app).extensions[_ACCESS_KEY]
+    return found
+
+
 def pages() -> Pages:
     """The pages that this worker has encoded before."""
     found: Pages = current_app.extensions[_PAGES_KEY]
     return found
 
 
-def actor() -> str:
-    """Who makes this request."""
-    return OWNER
+def caller() -> Caller:
+    """Who makes this request; the door has let them in."""
+    found: Caller = g.caller
+    return found
 
 
 def ledger() -> Ledger:
-    """The ledger that this request is about, in the hands of its caller."""
-    return books().own_ledger()
+    """The ledger that this request is about; the door has seen that its caller may use it."""
+    found: Ledger = g.ledger
+    return found
+
+
+def ledger_ulid() -> str | None:
+    """The ledger that the path names; None where that is the caller's own."""
+    found: str | None = g.get("ledger_ulid")
+    return found
+
+
+def prefix() -> str:
+    """What stands before the path of a resource of a ledger that the path names."""
+    ulid = ledger_ulid()
+    return f"/ledgers/{ulid}" if ulid else ""

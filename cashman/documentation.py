@@ -13,13 +13,19 @@ from marshmallow import Schema, fields
 
 from cashman import __version__, errors
 from cashman.limits import BATCH_TRANSACTIONS_MAX
+from cashman.model.access import ROLES
 from cashman.model.account import AccountSchema
+from cashman.model.api_key import ApiKeySchema
 from cashman.model.fields import ULID_PATTERN, Amount
 from cashman.model.transaction import BookedFields, TransactionFields
 from cashman.model.transfer import TransferFields
+from cashman.model.user import UserSchema
 from cashman.wire import JSON, NDJSON, Contract, contract, encode_json
 
 bp = Blueprint("documentation", __name__)
+
+OF_A_NAMED_LEDGER: Final = "of_ledger"
+"""Where the routes of a ledger are registered a second time: in the document they are another server's."""
 
 PROBLEM_JSON: Final = "application/problem+json"
 _HEADERS: Final = {
@@ -43,7 +49,12 @@ _PATH_PARTS: Final = {
     "id": {"type": "string", "pattern": f"^{ULID_PATTERN}$"},
     "account_id": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
     "slug": {"type": "string"},
+    "ledger_ulid": {"type": "string", "pattern": f"^{ULID_PATTERN}$"},
 }
+
+
+_NEW: Final = ("ApiKey", "SharedLedger")
+"""What a POST takes, where what is shown has the plain name."""
 
 
 def _own_properties(_converter: OpenAPIConverter, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
@@ -57,6 +68,8 @@ def _own_properties(_converter: OpenAPIConverter, field: fields.Field[Any], **_:
 def _component_name(schema: Any) -> str:
     schema_class = schema if isinstance(schema, type) else type(schema)
     name: str = schema_class.__name__.removesuffix("Schema")
+    if name in _NEW:
+        return f"New{name}"
     if name.endswith("Revision"):
         of = name.removesuffix("Revision") or "Transaction"
         return f"{of}Patch" if isinstance(schema, Schema) and schema.partial else f"{of}Replacement"
@@ -71,6 +84,15 @@ def make_document(app: Flask) -> dict[str, Any]:
         version=__version__,
         openapi_version="3.1.0",
         plugins=[plugin],
+        security=[{"bearer": []}, {}],
+        servers=[
+            {"url": "/", "description": "The caller's own ledger."},
+            {
+                "url": "/ledgers/{ledger}",
+                "description": "Another ledger: what is about transactions, accounts, reports and the journal.",
+                "variables": {"ledger": {"default": "0" * 26, "description": "The id that GET /ledgers shows."}},
+            },
+        ],
         info={
             "description": "A finance ledger: incomes and expenses over HTTP, exact, durable, never silently changed."
         },
@@ -85,10 +107,27 @@ def make_document(app: Flask) -> dict[str, Any]:
     spec.components.schema("BalancedTransaction", {**transaction, "required": list(balanced), "properties": balanced})
     spec.components.schema("Transfer", _shown(converter, TransferFields))
     spec.components.schema("Account", _shown(converter, AccountSchema))
+    spec.components.schema("User", _shown(converter, UserSchema))
+    api_key = _shown(converter, ApiKeySchema)
+    key = {"type": "string", "description": "The key itself: it is kept nowhere else."}
+    made = {**api_key["properties"], "key": key}
+    spec.components.schema("ApiKey", api_key)
+    spec.components.schema("MadeApiKey", {**api_key, "required": list(made), "properties": made})
+    spec.components.schema("Ledger", LEDGER)
+    spec.components.schema("Member", MEMBER)
     spec.components.schema("Problem", _PROBLEM)
+    spec.components.security_scheme(
+        "bearer",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An access token from POST /tokens, or an API key. Until there is a user this machine needs "
+            "none.",
+        },
+    )
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         terms = getattr(app.view_functions[rule.endpoint], "contract", None)
-        if terms is None:
+        if terms is None or rule.endpoint.startswith(f"{OF_A_NAMED_LEDGER}."):
             continue
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         names = sorted(rule.arguments)
@@ -99,7 +138,33 @@ def make_document(app: Flask) -> dict[str, Any]:
     return spec.to_dict()
 
 
+_WITH_RETRY_AFTER: Final = (errors.StoreUnavailable, errors.TooManyRequests)
 _AMOUNT: Final = {"type": "number", "description": "In currency units; negative for an expense."}
+
+
+LEDGER: Final = {
+    "type": "object",
+    "required": ["id", "name", "currency", "role", "own", "closed_until", "created_at"],
+    "properties": {
+        "id": {"type": "string"},
+        "name": {"type": ["string", "null"]},
+        "currency": {"type": "string"},
+        "role": {"type": "string", "enum": list(ROLES), "description": "What the caller may do in it."},
+        "own": {"type": "boolean", "description": "Whether unprefixed routes mean it."},
+        "closed_until": {"type": ["string", "null"], "format": "date"},
+        "created_at": {"type": "string", "format": "date-time"},
+    },
+}
+MEMBER: Final = {
+    "type": "object",
+    "required": ["user", "name", "email", "role"],
+    "properties": {
+        "user": {"type": "string"},
+        "name": {"type": ["string", "null"]},
+        "email": {"type": "string"},
+        "role": {"type": "string", "enum": list(ROLES)},
+    },
+}
 
 
 def _shown(converter: OpenAPIConverter, schema_class: type[Schema]) -> dict[str, Any]:
@@ -152,6 +217,8 @@ def _operation(terms: Contract, doc: str, endpoint: str, path_parameters: list[d
         errors.ServiceFault,
         *terms.problems,
     }
+    if terms.needs != "anyone":
+        problems |= {errors.Unauthenticated, errors.Forbidden, errors.TooManyRequests}
     if terms.body is not None:
         problems |= {errors.MalformedDocument, errors.TooLarge, errors.UnsupportedMediaType}
         operation["requestBody"] = {
@@ -162,7 +229,7 @@ def _operation(terms: Contract, doc: str, endpoint: str, path_parameters: list[d
         operation["responses"][str(problem.status)] = {
             "description": problem.title,
             "content": {PROBLEM_JSON: {"schema": "Problem"}},
-            **({"headers": _headers(("Retry-After",))} if problem is errors.StoreUnavailable else {}),
+            **({"headers": _headers(("Retry-After",))} if problem in _WITH_RETRY_AFTER else {}),
         }
     return operation
 
@@ -195,14 +262,14 @@ def _document_bytes(app: Flask) -> bytes:
 
 
 @bp.get("/openapi.json")
-@contract(answers={200: "This document."}, gives={JSON: {"schema": {"type": "object"}}})
+@contract(needs="anyone", answers={200: "This document."}, gives={JSON: {"schema": {"type": "object"}}})
 def get_openapi() -> Response:
     """Describe the API in OpenAPI 3.1."""
     return Response(_document_bytes(current_app._get_current_object()), mimetype=JSON)  # type: ignore[attr-defined]
 
 
 @bp.get("/")
-@contract(answers={200: "Links to everything else."}, gives={JSON: {"schema": {"type": "object"}}})
+@contract(needs="anyone", answers={200: "Links to everything else."}, gives={JSON: {"schema": {"type": "object"}}})
 def get_index() -> Response:
     """Show where everything is."""
     links = {
@@ -219,6 +286,9 @@ def get_index() -> Response:
             "reports/summary",
             "reports/cashflow",
             "ledger",
+            "ledgers",
+            "users",
+            "api-keys",
             "journal",
             "openapi_json",
             "problems",

@@ -56,8 +56,8 @@ class Unauthenticated(Problem):
     status, slug = 401, "unauthenticated"
     title = "Say who you are."
     explanation = (
-        "Send `Authorization: Bearer …` with an access token from `POST /tokens`, or with an API key. `detail` says why "
-        "this request was not let in without one, and what would help."
+        "Send `Authorization: Bearer …` with an access token from `POST /tokens`, or with an API key. `detail` says "
+        "why this request was not let in without one, and what would help."
     )
 
 

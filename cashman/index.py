@@ -4,25 +4,32 @@ import logging
 import os
 from collections.abc import Mapping
 
-from flask import Flask
+from flask import Blueprint, Flask
 
 from cashman import (
     accounts,
+    api_keys,
     categories,
     config,
     current,
     db,
     documentation,
+    door,
     headers,
     health,
     journal_feed,
     ledgers,
     problems,
     reports,
+    tokens,
     transactions,
     transfers,
+    users,
     wire,
 )
+from cashman.access import Access
+from cashman.access.issuer import Issuer
+from cashman.access.signing import signing_keys
 from cashman.ledger import Books
 from cashman.limits import DOCUMENT_BYTES_MAX
 from cashman.proxy import BehindProxy
@@ -37,12 +44,15 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     app.url_map.merge_slashes = False  # //expenses is no resource, and not a redirect in HTML
     app.url_map.converters |= {"ulid": wire.UlidConverter, "number": wire.NumberConverter}
     books = Books(db.connect(settings.database_url), currency=settings.currency, timezone=settings.timezone)
-    current.init_app(app, books)
+    keys = signing_keys(books.database, settings.secret_key)
+    issuer = Issuer(settings.issuer, settings.audience, settings.jwks_url) if settings.issuer else None
+    current.init_app(app, books, Access(books, keys, issuer, settings.bootstrap_key))
     headers.init_app(app, settings.cors_origins)  # before whatever refuses: a preflight carries no token
     app.wsgi_app = BehindProxy(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     problems.init_app(app)
+    door.init_app(app, settings)
     app.before_request(wire.refuse_stray_query)
-    for blueprint in (
+    of_a_ledger = (
         *transactions.blueprints,
         transfers.bp,
         accounts.bp,
@@ -51,6 +61,18 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
         reports.bp,
         ledgers.bp,
         journal_feed.bp,
+    )
+    # The same once more for every ledger that the path names.
+    named = Blueprint(documentation.OF_A_NAMED_LEDGER, __name__, url_prefix="/ledgers/<ulid:ledger_ulid>")
+    for blueprint in of_a_ledger:
+        named.register_blueprint(blueprint)
+    for blueprint in (
+        *of_a_ledger,
+        named,
+        ledgers.shared,
+        users.bp,
+        tokens.bp,
+        api_keys.bp,
         documentation.bp,
         health.bp,
     ):

@@ -14,6 +14,7 @@ from ulid import ULID
 from cashman import journal, listing, queries, reporting
 from cashman.batch import Batch, Receipt
 from cashman.changes import (
+    OWNER,
     Change,
     Expire,
     Record,
@@ -31,6 +32,7 @@ from cashman.db import Database, Instant, rfc3339, table, utc_now
 from cashman.errors import ConfigurationError, NotFound, Problem, StoreUnavailable
 from cashman.journal import Chain, Head
 from cashman.listing import Page
+from cashman.model.access import Member
 from cashman.model.account import DEFAULTS, MAIN_ACCOUNT, MAIN_ACCOUNT_ID, Account
 from cashman.model.filter import Filter
 from cashman.model.ledger import JournalHead, LedgerRecord
@@ -46,8 +48,8 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 OWN_LEDGER: Final = 1
-OWNER: Final = "owner"
-"""The actor behind the open door."""
+ENTRIES_AT_FIRST: Final = 2
+"""A ledger's journal opens the ledger, and its main account."""
 OWNERS_OWN: Final = Request(OWNER)
 """What stands behind a change that is not made over HTTP."""
 
@@ -69,8 +71,12 @@ class Books:
         database.founding = self._found
 
     def own_ledger(self) -> "Ledger":
-        """The ledger that unprefixed routes mean."""
-        return self._ledgers.setdefault(OWN_LEDGER, Ledger(self, OWN_LEDGER))
+        """The ledger of the open door, and of the first user."""
+        return self.ledger(OWN_LEDGER)
+
+    def ledger(self, ledger_id: int) -> "Ledger":
+        """A ledger by its number; whether the caller may use it is not asked here."""
+        return self._ledgers.get(ledger_id) or self._ledgers.setdefault(ledger_id, Ledger(self, ledger_id))
 
     def submit(self, change: Change) -> Receipt:
         """Commit a change; raises the Problem that it meets."""
@@ -103,7 +109,7 @@ class Books:
         self.charts.forget()  # it may be another database than before
         made_with = connection.execute(select(LedgerRecord.currency).where(LedgerRecord.id == OWN_LEDGER)).scalar()
         if made_with is None:
-            found_ledger(connection, OWN_LEDGER, self.currency, OWNER)
+            found_ledger(connection, OWN_LEDGER, self.currency, OWNER, OWNER)
         elif self._currency_asked_for not in (None, made_with):
             raise ConfigurationError(
                 f"CASHMAN_CURRENCY is {self._currency_asked_for}, but this ledger keeps {made_with}, as it was made"
@@ -123,7 +129,7 @@ def _decide_and_store(connection: Connection, charts: Charts, changes: Sequence[
             ledger_id,
             charts,
             ids=[id_ for _, change in own for id_ in change.ids()],
-            keys=[(change.request.actor, change.request.key) for _, change in own if change.request.key is not None],
+            keys=[(of.principal, of.key) for of in (change.request for _, change in own) if of.key is not None],
         )
         batch.expire()
         for place, change in own:
@@ -135,22 +141,26 @@ def _decide_and_store(connection: Connection, charts: Charts, changes: Sequence[
     return [outcomes[place] for place in range(len(changes))]
 
 
-def found_ledger(connection: Connection, ledger_id: int, currency: str, actor: str) -> None:
-    """Make a ledger with its first account; both are the first entries of its journal."""
+def found_ledger(
+    connection: Connection, ledger_id: int, currency: str, actor: str, owner: str, name: str | None = None
+) -> str:
+    """Make a ledger with its first account, and give its ULID; both are the first entries of its journal."""
     now = utc_now()
     ulid = str(ULID.from_datetime(now))
     chain = Chain(ledger_id, ulid, Head(0, journal.GENESIS), now)
     chain.append(kind="open", entity="ledger", entity_id=ulid, revision=1, actor=actor, figures={"currency": currency})
-    ledger = {"id": ledger_id, "ulid": ulid, "currency": currency, "created_at": chain.recorded_at}
+    ledger = {"id": ledger_id, "ulid": ulid, "currency": currency, "created_at": chain.recorded_at, "name": name}
     connection.execute(insert(table(LedgerRecord)), {**ledger, "cursor_secret": secrets.token_bytes(32)})
     account = {"name": MAIN_ACCOUNT, "currency": currency, **DEFAULTS}
     chain.append(
         kind="open", entity="account", entity_id=str(MAIN_ACCOUNT_ID), revision=1, actor=actor, figures=account
     )
     connection.execute(insert(table(Account)), {"ledger_id": ledger_id, "id": MAIN_ACCOUNT_ID, **account})
+    connection.execute(insert(table(Member)), {"ledger_id": ledger_id, "principal": owner, "role": "owner"})
     head = {"ledger_id": ledger_id, "sequence": 0, "hash": journal.GENESIS, "recorded_at": now}
     connection.execute(insert(table(JournalHead)), head)
     chain.store(connection)
+    return ulid
 
 
 class Ledger:

@@ -17,6 +17,7 @@ EXPIRES_IN_SECONDS_MAX: Final = 10 * 366 * 86_400
 
 ACCOUNTS_MAX: Final = 10_000  # of one ledger: a worker keeps their names in memory
 CATEGORIES_MAX: Final = 50_000  # the same
+CHARTS_MAX: Final = 200  # ledgers whose names a worker keeps in memory
 
 # 15 significant digits: even a client that reads JSON numbers as doubles recovers the exact decimal.
 MINOR_UNITS_MAX: Final = 999_999_999_999_999
@@ -67,9 +68,10 @@ CLOCK_SKEW_SECONDS: Final = 30  # how far the clock of an outside issuer may be 
 API_KEYS_MAX: Final = 100  # of one user
 SESSIONS_MAX: Final = 100  # of one user; the oldest ends
 LEDGERS_MAX: Final = 100  # that one user may make
-MEMBERS_MAX: Final = 1_000  # of one ledger
+LEDGER_MEMBERS_MAX: Final = 1_000  # of one ledger
 SIGN_IN_SECONDS: Final = 15 * 60
 SIGN_IN_TRIES_OF_ACCOUNT: Final = 10  # in SIGN_IN_SECONDS
 SIGN_IN_TRIES_OF_ADDRESS: Final = 100  # in SIGN_IN_SECONDS: many people may be behind one address
+RATE_SECONDS: Final = 60  # over which requests are counted for CASHMAN_RATE_LIMIT
 LAST_USE_SECONDS: Final = 60  # how exactly the last use of an API key is known
 HASHES_AT_ONCE: Final = 2  # of passwords, in one worker: each takes 64 MB

@@ -105,14 +105,14 @@ def _code(text: str) -> Markup:
 
 
 @bp.get("")
-@contract(answers={200: "The errors, each with its page."}, gives=A_PAGE)
+@contract(needs="anyone", answers={200: "The errors, each with its page."}, gives=A_PAGE)
 def get_problems() -> Response:
     """What can go wrong, and what each error means."""
     return page("problems.html", problems=sorted(BY_SLUG.values(), key=lambda p: (p.status_text(), p.slug)))
 
 
 @bp.get("/<slug>")
-@contract(answers={200: "The meaning of one error."}, gives=A_PAGE, problems=(errors.NotFound,))
+@contract(needs="anyone", answers={200: "The meaning of one error."}, gives=A_PAGE, problems=(errors.NotFound,))
 def get_problem(slug: str) -> Response:
     """What one error means: the page that a problem's `type` leads to."""
     if slug not in BY_SLUG:

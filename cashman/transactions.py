@@ -158,6 +158,7 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
 
     @bp.post("/<ulid:id>/redact")
     @contract(
+        needs="owner",
         answers={204: "Erased."},
         headers=("Cashman-Head", "ETag", "Idempotency-Replayed"),
         takes_headers=("If-Match", "Idempotency-Key"),

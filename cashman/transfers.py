@@ -162,6 +162,7 @@ def restore_one(id: str) -> Response:
 
 @bp.post("/<ulid:id>/redact")
 @contract(
+    needs="owner",
     answers={204: "Erased."},
     headers=("Cashman-Head", "ETag", "Idempotency-Replayed"),
     takes_headers=("If-Match", "Idempotency-Key"),

@@ -51,6 +51,8 @@ _VERSION: Final = re.compile(r"([1-9][0-9]{0,8})(?:\.([1-9][0-9]{0,18}))?", re.A
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 MERGE_PATCH: Final = "application/merge-patch+json"
+NO_STORE: Final = {"Cache-Control": "no-store"}
+"""For answers that hold a secret."""
 
 
 def refers_to(component: str) -> dict[str, Any]:
@@ -97,6 +99,10 @@ class Contract:
     problems: tuple[type[Problem], ...] = ()
     headers: tuple[str, ...] = ()
     takes_headers: tuple[str, ...] = ()
+    needs: str | None = None
+    """Who may: "anyone", "member" (whoever is somebody), "account" (the same, and no
+    key of one ledger only), "admin", or a role in the ledger that the request is about.
+    Where it does not say, that is a viewer to read and an editor to write."""
     many: bool = False
     """Whether the body is an array of what `body` describes, or NDJSON."""
 
@@ -426,19 +432,22 @@ def write_request(
     applied = {} if preference is None else {"Preference-Applied": f"return={preference}"}
     minimal = always_minimal or preference == "minimal" or (minimal_by_default and preference is None)
 
+    prefix = current.prefix()
+
     def render(receipt: Receipt) -> Answer:
         headers = {"Cashman-Head": str(receipt.head), **applied}
         if shown.tag is not None:
             headers["ETag"] = shown.tag(receipt)
         if path is not None and shown.id is not None:
-            headers["Location"] = f"{path}/{shown.id(receipt)}"
+            headers["Location"] = f"{prefix}{path}/{shown.id(receipt)}"
         if minimal:
             return Answer(204, headers, None)
         return Answer(200 if path is None else 201, headers, encode_json(shown.document(receipt)))
 
     key = idempotency_key()
     fingerprint = b"" if key is None else _fingerprint(asked)
-    return Request(current.actor(), render, key, fingerprint)
+    caller = current.caller()
+    return Request(caller.actor, render, key, fingerprint, caller.principal)
 
 
 def idempotency_key() -> str | None:
@@ -456,9 +465,8 @@ def idempotency_key() -> str | None:
 
 def _fingerprint(asked: Any) -> bytes:
     """A hash of the method, the path and the loaded fields: 50 and 50.00 ask for the same."""
-    return hashlib.sha256(
-        msgspec.json.encode([request.method, request.path.rstrip("/"), _without_trailing_zeros(asked)])
-    ).digest()
+    path = request.path.removeprefix(current.prefix()).rstrip("/")
+    return hashlib.sha256(msgspec.json.encode([request.method, path, _without_trailing_zeros(asked)])).digest()
 
 
 def _without_trailing_zeros(value: Any) -> Any:

@@ -8,10 +8,11 @@ from sqlalchemy.exc import ArgumentError
 from cashman.db.base import Database, off_loop
 from cashman.db.postgresql import PostgresDatabase
 from cashman.db.sqlite import SqliteDatabase
-from cashman.db.types import Base, Instant, JsonText, key_text, rfc3339, table, utc_now
+from cashman.db.types import AnyRow, Base, Instant, JsonText, key_text, rfc3339, table, utc_now
 from cashman.errors import ConfigurationError
 
 __all__ = [
+    "AnyRow",
     "Base",
     "Database",
     "Instant",

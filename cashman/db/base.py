@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cashman import migrations
-from cashman.errors import StoreUnavailable
+from cashman.errors import Problem, StoreUnavailable
 from cashman.limits import RETRY_AFTER_SECONDS
 
 Result = TypeVar("Result")
@@ -71,6 +71,7 @@ class Database(ABC):
         self._opened = False
         self._opening = threading.Lock()
         self._writer: Connection | None = None
+        self._writing = threading.Lock()
         self.founding: Work[None] | None = None
         """What the first to open a database writes into it, under the migration's own lock."""
 
@@ -168,7 +169,8 @@ class Database(ABC):
 
     def write(self, work: Work[Result]) -> Result:
         """Run work(connection) in one transaction that is on disk when this returns; all of it, or nothing."""
-        return self._retried(lambda: self._write_once(work), self._must_retry)
+        with self._writing:  # there is one connection to write with
+            return self._retried(lambda: self._write_once(work), self._must_retry)
 
     def _write_once(self, work: Work[Result]) -> Result:
         if self._writer is None:
@@ -176,8 +178,9 @@ class Database(ABC):
         connection = self._writer
         try:
             return self._off_loop(lambda: self._transact(connection, work))
-        except BaseException:
-            self._discard_writer()
+        except BaseException as error:
+            if not isinstance(error, Problem) or isinstance(error, StoreUnavailable):
+                self._discard_writer()  # else the caller broke a rule, and nothing is wrong with the connection
             raise
 
     def _transact(self, connection: Connection, work: Work[Result]) -> Result:

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import MetaData, String, Table, Text
+from sqlalchemy import MetaData, Row, String, Table, Text
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
@@ -26,6 +26,10 @@ class Base(DeclarativeBase):
 def table(model: type[Base]) -> Table:
     """The table behind a model, for statements that go past the ORM."""
     return cast(Table, model.__table__)
+
+
+AnyRow = Row[*tuple[Any, ...]]
+"""A row of whatever columns were asked for."""
 
 
 def key_text(length: int) -> String:

@@ -5,6 +5,7 @@ that the open door was, so with nothing moved all that it did is that user's; ea
 """
 
 import datetime as dt
+from typing import Final
 
 from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -13,6 +14,11 @@ from cashman.db import Base, Instant, JsonText, key_text
 from cashman.limits import EMAIL_CHARACTERS_MAX, NAME_CHARACTERS_MAX
 
 ID = key_text(26)
+
+ROLES: Final = ("viewer", "editor", "owner")
+"""What one may do in a ledger: each may all that those before it may."""
+SCOPES: Final = ("read", "write", "admin")
+"""What an API key may do, of what its user may: at most what the role of the same place may."""
 
 
 class AccessHead(Base):

@@ -10,7 +10,14 @@ from marshmallow import ValidationError, fields
 from marshmallow.validate import Range
 
 from cashman.db import rfc3339
-from cashman.limits import AMOUNT_CHARACTERS_MAX, CATEGORY_BYTES_MAX, EXPIRES_IN_SECONDS_MAX
+from cashman.limits import (
+    AMOUNT_CHARACTERS_MAX,
+    CATEGORY_BYTES_MAX,
+    EMAIL_CHARACTERS_MAX,
+    EXPIRES_IN_SECONDS_MAX,
+    PASSWORD_CHARACTERS_MAX,
+    PASSWORD_CHARACTERS_MIN,
+)
 from cashman.model.currency import CURRENCIES
 from cashman.model.money import AmountError, exact_decimal
 from cashman.translations import message
@@ -18,6 +25,7 @@ from cashman.translations import message
 ULID_PATTERN: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 _ULID: Final = re.compile(ULID_PATTERN, re.ASCII)
 _DIGITS: Final = re.compile("[0-9]{1,19}", re.ASCII)
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _DATE: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
@@ -231,3 +239,35 @@ class Amount(fields.Field[Decimal]):
         if not amount.is_finite():
             raise ValidationError("Not an amount, or longer than any amount.")
         return amount
+
+
+class EmailAddress(Text):
+    """An e-mail address: a name, one `@`, and a domain, without blanks; whether it exists is not asked."""
+
+    openapi = {"maxLength": EMAIL_CHARACTERS_MAX, "pattern": r"^[^@\s\x00]+@[^@\s\x00]+$"}
+    default_error_messages = {"email": "Not an e-mail address."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(maximum=EMAIL_CHARACTERS_MAX, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        email = super()._deserialize(value, attr, data, **kwargs)
+        if not _EMAIL.fullmatch(email) or not email.isprintable():
+            raise self.make_error("email")
+        return email
+
+
+class Password(Text):
+    """A password that is about to be set: any characters, blanks too, as long as there are enough of them."""
+
+    openapi = {"minLength": PASSWORD_CHARACTERS_MIN, "maxLength": PASSWORD_CHARACTERS_MAX, "format": "password"}
+    default_error_messages = {"short": message("At least {minimum} characters.")}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(maximum=PASSWORD_CHARACTERS_MAX, blank=True, load_only=True, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        password = super()._deserialize(value, attr, data, **kwargs)
+        if len(password) < PASSWORD_CHARACTERS_MIN:
+            raise self.make_error("short", minimum=PASSWORD_CHARACTERS_MIN)
+        return password

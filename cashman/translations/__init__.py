@@ -55,14 +55,14 @@ def translate(text: str, language: str) -> str:
     if language == SOURCE:
         return str(text)
     if not isinstance(text, Message):
-        return _catalog(language).get(text, str(text))
-    template = _catalog(language).get(text.template, text.template)
+        return catalog(language).get(text, str(text))
+    template = catalog(language).get(text.template, text.template)
     named = {n: translate(v, language) if isinstance(v, Message) else v for n, v in text.parameters.items()}
     return template.format(**named) if named else template
 
 
 @cache
-def _catalog(language: str) -> dict[str, str]:
+def catalog(language: str) -> dict[str, str]:
     """What there is in a language, by its English."""
     with (_FOLDER / language / "messages.po").open("rb") as file:
         return {str(entry.id): str(entry.string) for entry in read_po(file) if entry.id and entry.string}

@@ -1,5 +1,7 @@
 """Users, their sessions and keys, the members of ledgers, and names for ledgers."""
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,6 +11,7 @@ down_revision = "0003"
 
 def upgrade() -> None:
     op.add_column("ledgers", sa.Column("name", bytewise(100)))
+    op.execute("ALTER TABLE keyed_answers RENAME COLUMN actor TO principal")
     op.create_table(
         "access_heads",
         sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
@@ -16,7 +19,12 @@ def upgrade() -> None:
         sa.Column("founded", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_access_heads"),
     )
-    op.execute("INSERT INTO access_heads (id, version, founded) VALUES (1, 1, false)")
+    # From a number of its own, so that a worker sees when another database stands where the first one was.
+    op.execute(
+        sa.text("INSERT INTO access_heads (id, version, founded) VALUES (1, :version, false)").bindparams(
+            version=secrets.randbits(48)
+        )
+    )
     op.create_table(
         "users",
         sa.Column("id", bytewise(26), nullable=False),

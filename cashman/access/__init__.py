@@ -1,0 +1,379 @@
+"""Who may: the one way in to users, sessions, API keys and the members of ledgers.
+
+What a request asks of it is answered from memory (`Directory`) after one cheap statement; what changes something is
+one transaction under the lock of `access_heads`, so that it happens in one order on every worker and machine.
+"""
+
+import base64
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, select, update
+
+from cashman.access import api_keys, members, sessions, tries, users
+from cashman.access.caller import BOOTSTRAP, OPEN_DOOR, Caller
+from cashman.access.directory import Directory, Membership
+from cashman.access.issuer import Issuer
+from cashman.access.passwords import hash_password, is_outdated, verify_password
+from cashman.access.signing import Keyring, SigningKeys
+from cashman.access.tokens import AccessClaims, Tokens
+from cashman.db import AnyRow, table, utc_now
+from cashman.errors import (
+    Forbidden,
+    Invalid,
+    InvalidToken,
+    NotFound,
+    StoreUnavailable,
+    TooManyRequests,
+    WrongCredentials,
+)
+from cashman.ledger import Books, Ledger
+from cashman.limits import (
+    ACCESS_SECONDS,
+    LAST_USE_SECONDS,
+    SIGN_IN_TRIES_OF_ACCOUNT,
+    SIGN_IN_TRIES_OF_ADDRESS,
+    TOKEN_CHARACTERS_MAX,
+)
+from cashman.model.access import AccessHead
+from cashman.translations import message
+
+__all__ = ["BOOTSTRAP", "OPEN_DOOR", "Access", "Caller", "Membership", "SignedIn"]
+
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
+
+_CHECKED_MAX: Final = 10_000
+_SETUP: Final = tries.subject_of("setup", "")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """What a sign-in gives."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int = ACCESS_SECONDS
+    """How many seconds the access token is good."""
+
+
+class Access:
+    """Who may what in the ledgers of one database."""
+
+    def __init__(
+        self, books: Books, keys: SigningKeys, issuer: Issuer | None = None, bootstrap_key: str | None = None
+    ) -> None:
+        self.books = books
+        self.directory = Directory(books.database)
+        self.keys = keys
+        self.issuer = issuer
+        self._bootstrap = None if bootstrap_key is None else _digest(bootstrap_key)
+        self._keyring: Keyring | None = None
+        self._tokens = Tokens(self._current_keys)
+        self._checked: dict[str, AccessClaims] = {}
+        self._noted_uses: dict[str, float] = {}
+
+    # Who it is.
+
+    def catch_up(self) -> None:
+        """Forget what does not hold any more; to be called once for each request."""
+        if self.directory.refresh():
+            self._keyring = None
+            self._checked.clear()
+
+    @property
+    def founded(self) -> bool:
+        """Whether there was ever a user."""
+        return self.directory.founded
+
+    def caller_with(self, token: str) -> Caller:
+        """Whose access token, API key or outside token it is; InvalidToken where it is good for nothing."""
+        if len(token) > TOKEN_CHARACTERS_MAX or not (token.isascii() and token.isprintable()):
+            raise InvalidToken()
+        if self._bootstrap is not None and hmac.compare_digest(self._bootstrap, _digest(token)):
+            return BOOTSTRAP
+        if token.startswith(api_keys.PREFIX):
+            caller, key = self.directory.user_of_key(token)
+            self._note_use(key)
+            return caller
+        if self.issuer is not None and self.issuer.issued(token):
+            outside = self.issuer.check(token)
+            email = None if outside.email is None else users.email_key(outside.email)
+            return self.directory.user_of_subject(outside.subject, email)
+        claims = self._check_access(token)
+        return self.directory.user_of_session(claims.user_id, claims.session_id)
+
+    def _check_access(self, token: str) -> AccessClaims:
+        """A token's claims; one whose signature was right once needs no more than a look at the clock."""
+        claims = self._checked.get(token)
+        if claims is not None and claims.expires_at > time.time():
+            return claims
+        claims = self._tokens.check_access(token)
+        if len(self._checked) >= _CHECKED_MAX:
+            self._checked.clear()
+        self._checked[token] = claims
+        return claims
+
+    def _note_use(self, key: AnyRow) -> None:
+        """Write down that a key is used: not each time, and not where that would fail the request."""
+        now = time.monotonic()
+        if now - self._noted_uses.get(key.key_id, -LAST_USE_SECONDS) < LAST_USE_SECONDS:
+            return
+        if len(self._noted_uses) >= _CHECKED_MAX:
+            self._noted_uses.clear()
+        self._noted_uses[key.key_id] = now
+        try:
+            self._write(lambda connection: api_keys.used(connection, key.key_id, utc_now()), known=True)
+        except StoreUnavailable:
+            log.warning("the use of an API key cannot be noted right now")
+
+    def _current_keys(self) -> Keyring:
+        if self._keyring is None:
+            self.books.database.open()
+            self._keyring = self.keys.load()
+        return self._keyring
+
+    def rotate_keys(self) -> None:
+        """Sign with another key from now on; what the one before has signed stays good."""
+        self.books.database.open()
+        self._keyring = self.keys.rotate()
+        self._write(lambda connection: None)
+
+    def membership(self, caller: Caller, ledger: str | None = None) -> Membership:
+        """The caller's place in a ledger, by its ULID, or in their own; NotFound where they have none."""
+        found = self.directory.memberships(caller.principal).get(caller.home if ledger is None else ledger)
+        if found is None or (caller.only_home and found.ledger_id != caller.home):
+            raise NotFound()
+        return found
+
+    def ledger(self, caller: Caller, ledger: str | None, needed: str) -> Ledger:
+        """A ledger in which the caller may act as `needed`; NotFound, or Forbidden to a member who may not."""
+        place = self.membership(caller, ledger)
+        if not caller.may_as(place.role, needed):
+            raise Forbidden(
+                message(
+                    "It takes the role {needed}. Your role is {role}, and your scope {scope}.",
+                    needed=needed,
+                    role=place.role,
+                    scope=caller.scope,
+                )
+            )
+        return self.books.ledger(place.ledger_id)
+
+    # Signing in.
+
+    def setup_code(self) -> str:
+        """What the first user has to know: it stands in the log, and is the same until there is one."""
+        made = hmac.digest(self._current_keys().signing.secret, b"cashman setup code", "sha256")
+        letters = base64.b32encode(made)[:20].decode()
+        return "-".join(letters[place : place + 4] for place in range(0, 20, 4))
+
+    def sign_in(self, email: str, password: str, address: str) -> SignedIn:
+        """Begin a session; WrongCredentials without saying what is wrong, TooManyRequests after too many tries."""
+        self.catch_up()
+        account = tries.subject_of("account", users.email_key(email))
+        when = self._try((_address(address), SIGN_IN_TRIES_OF_ADDRESS), (account, SIGN_IN_TRIES_OF_ACCOUNT))
+        user = self._read(lambda connection: users.by_email(connection, email))
+        kept = None if user is None or user.revoked else user.password_hash
+        if not verify_password(kept, password) or user is None:
+            raise WrongCredentials()
+        newer = hash_password(password) if kept is not None and is_outdated(kept) else None
+
+        def begin(connection: Connection) -> tuple[str, Any]:
+            now = users.by_email(connection, email)
+            if now is None or now.revoked or now.password_hash != kept:  # changed while it was compared
+                raise WrongCredentials()
+            if newer is not None:
+                users.rehash(connection, now.id, newer)
+            tries.refund(connection, account, when)
+            tries.refund(connection, _address(address), when)
+            return sessions.begin(connection, now.id)
+
+        session_id, until = self._write(begin, known=True)
+        return self._signed_in(user.id, session_id, 1, until)
+
+    def refresh(self, token: str) -> SignedIn:
+        """Give new tokens for a refresh token, which is good once; InvalidToken for any other."""
+        self.catch_up()
+        claims = self._tokens.check_refresh(token)
+        turned = self._write(lambda connection: sessions.turn(connection, claims.session_id, claims.turn))
+        if turned is None:
+            raise InvalidToken()
+        user_id, until = turned
+        return self._signed_in(user_id, claims.session_id, claims.turn + 1, until)
+
+    def sign_out(self, session_id: str) -> None:
+        """End a session."""
+        self._write(lambda connection: sessions.end(connection, session_id))
+
+    def _signed_in(self, user_id: str, session_id: str, turn: int, until: Any) -> SignedIn:
+        return SignedIn(
+            access_token=self._tokens.issue_access(user_id, session_id),
+            refresh_token=self._tokens.issue_refresh(session_id, turn, until),
+        )
+
+    def _try(self, *subjects: tuple[bytes, int]) -> float:
+        """Count a try before anything is compared, and give its time; TooManyRequests where there is none left."""
+
+        def spend(connection: Connection) -> float | TooManyRequests:
+            tries.forget_old(connection)
+            when = time.time()
+            for subject, limit in subjects:
+                if not tries.spend(connection, subject, limit, when):
+                    return tries.refused(connection, subject)
+            return when
+
+        spent = self._write(spend, known=True)
+        if isinstance(spent, TooManyRequests):
+            raise spent
+        return spent
+
+    # Users.
+
+    def make_user(
+        self, values: Mapping[str, Any], *, actor: str, setup_code: str | None = None, address: str | None = None
+    ) -> AnyRow:
+        """Make a user. The first, who takes over the books, over HTTP has to know the setup code."""
+        if setup_code is not None:
+            # Also of a code that comes too late: nobody can try it without end.
+            self._try((_address(address or ""), SIGN_IN_TRIES_OF_ADDRESS), (_SETUP, SIGN_IN_TRIES_OF_ACCOUNT))
+            if not hmac.compare_digest(_digest(setup_code.strip().upper()), _digest(self.setup_code())):
+                raise Forbidden(message("That is not the setup code. It stands in the log of the last start."))
+        password = values.get("password")
+        hash_ = None if password is None else hash_password(password)
+
+        def make(connection: Connection) -> AnyRow:
+            first = not connection.execute(select(AccessHead.founded)).scalar_one()
+            if setup_code is not None and not first:
+                raise Forbidden(message("There is a user already: the setup code is good for the first one only."))
+            if first:
+                connection.execute(update(table(AccessHead)).values(founded=True))
+            return users.make(connection, values, hash_, first=first, currency=self.books.currency, actor=actor)
+
+        return self._write(make)
+
+    def user(self, user_id: str) -> AnyRow:
+        """A user; NotFound where there is none."""
+        return self._read(lambda connection: users.by_id(connection, user_id))
+
+    def user_with(self, email: str) -> AnyRow:
+        """The user who has an e-mail; NotFound where there is none."""
+        found = self._read(lambda connection: users.by_email(connection, email))
+        if found is None:
+            raise NotFound()
+        return found
+
+    def users(self, after: str, limit: int) -> Sequence[AnyRow]:
+        """So many users after one, in the order in which they were made."""
+        return self._read(lambda connection: users.page(connection, after, limit))
+
+    def change_user(self, user_id: str, values: Mapping[str, Any], expected: frozenset[int] | None = None) -> AnyRow:
+        """Give some fields of a user new values."""
+        password = values.get("password")
+        hash_ = None if password is None else hash_password(password)
+        others = {name: value for name, value in values.items() if name != "password"}
+        return self._write(lambda connection: users.change(connection, user_id, others, hash_, expected))
+
+    def check_password(self, user_id: str, password: str, address: str) -> None:
+        """Have a user prove who it is; the tries count as those to sign in."""
+        user = self.user(user_id)
+        account = tries.subject_of("account", user.email_key)
+        when = self._try((_address(address), SIGN_IN_TRIES_OF_ADDRESS), (account, SIGN_IN_TRIES_OF_ACCOUNT))
+        if not verify_password(user.password_hash, password):
+            raise WrongCredentials()
+
+        def refund(connection: Connection) -> None:
+            tries.refund(connection, account, when)
+            tries.refund(connection, _address(address), when)
+
+        self._write(refund, known=True)
+
+    def delete_user(self, user_id: str, expected: frozenset[int] | None = None) -> None:
+        """Erase a user."""
+        self._write(lambda connection: users.delete_user(connection, user_id, expected))
+
+    # API keys.
+
+    def make_key(self, caller: Caller, values: Mapping[str, Any]) -> tuple[AnyRow, str]:
+        """Make an API key of the caller's user, by the fields of its schema, and give what it is."""
+        ledger = values["ledger"]
+        try:
+            only = None if ledger is None else self.membership(caller, ledger)
+        except NotFound:
+            raise Invalid(errors={"ledger": [message("You are no member of such a ledger.")]}) from None
+        own = {**values, "ledger_id": only and only.ledger_id}
+        return self._write(lambda connection: api_keys.make(connection, caller.user_id or "", own))
+
+    def key(self, caller: Caller, key_id: str) -> AnyRow:
+        """One of the caller's keys."""
+        return self._read(lambda connection: api_keys.by_id(connection, caller.user_id or "", key_id))
+
+    def keys_of(self, caller: Caller) -> Sequence[AnyRow]:
+        """The caller's keys."""
+        return self._read(lambda connection: api_keys.of_user(connection, caller.user_id or ""))
+
+    def revoke_key(self, caller: Caller, key_id: str) -> None:
+        """Take one of the caller's keys away."""
+        self._write(lambda connection: api_keys.revoke(connection, caller.user_id or "", key_id))
+
+    # Ledgers and their members.
+
+    def make_ledger(self, caller: Caller, name: str, currency: str | None) -> AnyRow:
+        """Make a ledger that the caller owns."""
+        return self._write(
+            lambda connection: members.make_ledger(
+                connection, caller.principal, caller.actor, name, currency or self.books.currency
+            )
+        )
+
+    def ledgers(self, caller: Caller, ledger_id: int | None = None) -> Sequence[AnyRow]:
+        """The ledgers that the caller may use, or one of them."""
+        only = caller.home if caller.only_home else ledger_id
+        return self._read(lambda connection: members.of_principal(connection, caller.principal, only))
+
+    def name_ledger(self, ledger_id: int, name: str | None) -> None:
+        """Call a ledger something else."""
+        self._write(lambda connection: members.name_ledger(connection, ledger_id, name))
+
+    def members(self, ledger_id: int) -> Sequence[AnyRow]:
+        """Who is a member of a ledger."""
+        return self._read(lambda connection: members.of_ledger(connection, ledger_id))
+
+    def put_member(self, ledger_id: int, user_id: str, role: str) -> bool:
+        """Give a user a role in a ledger; whether they had none before."""
+        return self._write(lambda connection: members.put(connection, ledger_id, user_id, role))
+
+    def remove_member(self, ledger_id: int, user_id: str) -> None:
+        """Take a user out of a ledger."""
+        self._write(lambda connection: members.remove(connection, ledger_id, user_id))
+
+    # Underneath.
+
+    def _read(self, work: Callable[[Connection], Result]) -> Result:
+        return self.books.database.read(work)
+
+    def _write(self, work: Callable[[Connection], Result], *, known: bool = False) -> Result:
+        """Run work alone among all that change who may; `known` where nobody has to forget what it knew."""
+
+        def alone(connection: Connection) -> Result:
+            connection.execute(select(AccessHead.version).with_for_update())
+            result = work(connection)
+            if not known:
+                connection.execute(update(table(AccessHead)).values(version=AccessHead.version + 1))
+            return result
+
+        return self.books.database.write(alone)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+
+
+def _address(address: str) -> bytes:
+    return tries.subject_of("address", address)

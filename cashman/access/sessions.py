@@ -1,0 +1,57 @@
+"""Sessions: what a sign-in begins, each refresh token turns, and a sign-out ends."""
+
+import datetime as dt
+
+from sqlalchemy import Connection, delete, insert, select, update
+from ulid import ULID
+
+from cashman.db import table, utc_now
+from cashman.limits import REFRESH_SECONDS, SESSIONS_MAX
+from cashman.model.access import Session, User
+
+
+def begin(connection: Connection, user_id: str) -> tuple[str, dt.datetime]:
+    """Begin a session of a user and give its id and end; of too many the oldest ends."""
+    now = utc_now()
+    connection.execute(delete(table(Session)).where(Session.expires_at < now))
+    own = select(Session.id).where(Session.user_id == user_id).order_by(Session.id.desc())
+    for old in connection.execute(own.offset(SESSIONS_MAX - 1)).scalars().all():
+        end(connection, old)
+    id_, until = str(ULID.from_datetime(now)), now + dt.timedelta(seconds=REFRESH_SECONDS)
+    session = {"id": id_, "user_id": user_id, "turn": 1, "created_at": now, "expires_at": until}
+    connection.execute(insert(table(Session)), session)
+    return id_, until
+
+
+def turn(connection: Connection, session_id: str, number: int) -> tuple[str, dt.datetime] | None:
+    """Let a refresh token be used, and give the user and the session's new end; None where that may not be.
+
+    A token whose turn is over is in two hands, and nobody can tell which of them is the thief's: the session ends.
+    """
+    now = utc_now()
+    asked = (
+        select(Session.user_id, Session.turn)
+        .join(User, User.id == Session.user_id)
+        .where(Session.id == session_id, Session.expires_at > now, User.revoked.is_(False))
+    )
+    row = connection.execute(asked).one_or_none()
+    if row is None:
+        return None
+    if row.turn != number:
+        end(connection, session_id)
+        return None
+    until = now + dt.timedelta(seconds=REFRESH_SECONDS)
+    connection.execute(
+        update(table(Session)).where(Session.id == session_id), {"turn": number + 1, "expires_at": until}
+    )
+    return row.user_id, until
+
+
+def end(connection: Connection, session_id: str) -> None:
+    """End a session: its tokens are good for nothing any more."""
+    connection.execute(delete(table(Session)).where(Session.id == session_id))
+
+
+def end_all(connection: Connection, user_id: str) -> None:
+    """End every session of a user."""
+    connection.execute(delete(table(Session)).where(Session.user_id == user_id))

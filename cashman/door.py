@@ -1,0 +1,261 @@
+"""The door: who makes a request, and whether they may.
+
+Every request passes `enter`. A view says with its contract what it needs; one that says nothing is about a ledger, and
+takes a viewer to read and an editor to write.
+"""
+
+import ipaddress
+import math
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Flask, Response, current_app, g, request
+
+from cashman import current
+from cashman.access import BOOTSTRAP, OPEN_DOOR, Caller
+from cashman.config import Config
+from cashman.errors import Forbidden, InvalidToken, TooManyRequests, Unauthenticated
+from cashman.limits import RATE_SECONDS
+from cashman.translations import message
+
+_FORWARDED: Final = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
+_CALLERS_MAX: Final = 100_000
+
+LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
+
+
+class Door:
+    """What the settings say of who gets in without a token, and how often who has one may come."""
+
+    def __init__(self, settings: Config) -> None:
+        self.auth: str = settings.auth
+        self.rate_limit: int = settings.rate_limit
+        self.gateway = _default_gateway() if _in_container() else None
+        self._rates: dict[str, tuple[float, int]] = {}
+
+    def count(self, caller: Caller) -> tuple[int, int]:
+        """Count a request of a caller, and give how many are left in how many seconds; negative where none was."""
+        now = time.monotonic()
+        until, made = self._rates.get(caller.actor, (0.0, 0))
+        if until <= now:
+            if len(self._rates) >= _CALLERS_MAX:
+                self._rates.clear()
+            until, made = now + RATE_SECONDS, 0
+        self._rates[caller.actor] = (until, made + 1)
+        return self.rate_limit - made - 1, math.ceil(until - now)
+
+
+def init_app(app: Flask, settings: Config) -> None:
+    """Have every request of an app pass the door."""
+    app.extensions["cashman.door"] = Door(settings)
+    app.url_value_preprocessor(_take_prefix)
+    app.before_request(enter)
+    app.after_request(_tell_rate)
+
+
+def _take_prefix(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Views know nothing of the ledger in the path: they ask for `current.ledger()`."""
+    if values:
+        g.ledger_ulid = values.pop("ledger_ulid", None)
+
+
+def needs_of(view: Any, method: str) -> str:
+    """What a view needs: "anyone", "account", "admin", or a role."""
+    terms = getattr(view, "contract", None)
+    if terms is not None and terms.needs is not None:
+        needs: str = terms.needs
+        return needs
+    return "viewer" if method in ("GET", "HEAD") else "editor"
+
+
+def enter() -> None:
+    """Run before every request: raise what keeps the caller out, or note who it is and which ledger it is about."""
+    if request.url_rule is None or request.method == "OPTIONS":
+        return  # there is nothing here, or only what is told to everybody
+    needs = needs_of(current_app.view_functions[request.url_rule.endpoint], request.method)
+    if needs == "anyone":
+        return
+    caller = identify()
+    if needs == "member":
+        pass  # a key of one ledger sees that one
+    elif needs == "account":
+        check_account(caller, "read" if request.method in ("GET", "HEAD") else "admin")
+    elif needs == "admin":
+        check_account(caller, "admin")
+        check_administrator(caller)
+    else:
+        g.ledger = current.access().ledger(caller, current.ledger_ulid(), needs)
+
+
+def identify() -> Caller:
+    """Who makes this request, by their token or as the open door has it; raises what keeps them out."""
+    access = current.access()
+    access.catch_up()
+    token = _bearer()
+    if token is None:
+        caller = _without_token(_door())
+    else:
+        try:
+            caller = access.caller_with(token)
+        except InvalidToken as error:
+            error.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+            raise
+    g.caller = caller
+    if token is not None and caller is not BOOTSTRAP:
+        _limit_rate(_door(), caller)
+    return caller
+
+
+def check_administrator(caller: Caller) -> None:
+    """Refuse whoever may not say who else may come in."""
+    if not caller.admin:
+        raise Forbidden(message("It takes an administrator."))
+
+
+def user_id(caller: Caller) -> str:
+    """The caller's user; Forbidden where there is none behind the open door or the key of the settings."""
+    if caller.user_id is None:
+        raise Forbidden(message("It takes a user, and this request comes from none."))
+    return caller.user_id
+
+
+def client_address() -> str:
+    """Where the request comes from, as the nearest proxy that is trusted says."""
+    return request.remote_addr or ""
+
+
+def _door() -> Door:
+    found: Door = current_app.extensions["cashman.door"]
+    return found
+
+
+def _bearer() -> str | None:
+    """The token in the Authorization header (RFC 6750, 2.1); no other scheme is known here."""
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise InvalidToken(
+            message("The Authorization header has to be `Bearer`, a blank, and the token."),
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return token.strip()
+
+
+def _without_token(door: Door) -> Caller:
+    """Whoever comes by the open door; else Unauthenticated, with the one line that would help."""
+    if door.auth == "open":
+        return OPEN_DOOR
+    reason = _kept_out(door)
+    if reason is not None:
+        raise Unauthenticated(reason, headers={"WWW-Authenticate": "Bearer"})
+    return OPEN_DOOR
+
+
+def _kept_out(door: Door) -> str | None:
+    if current.access().founded:
+        return message("Send `Authorization: Bearer …` with an access token from `POST /tokens`, or with an API key.")
+    if door.auth == "required":
+        return message(
+            "There is no user yet: `cashman user add E-MAIL` makes the first, or `POST /users` with the setup code "
+            "that stands in the log."
+        )
+    environ = request.environ
+    if environ.get("cashman.proxied") or any(
+        name in _FORWARDED or name.startswith("HTTP_X_FORWARDED") for name in environ
+    ):
+        return message(
+            "Until there is a user the door is open to this machine alone, and a proxy has passed this request on: "
+            "`cashman user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network."
+        )
+    if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
+        return message(
+            "Until there is a user the door is open to this machine alone, and proxies speak HTTP/1.0 like this "
+            "request: `cashman user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network."
+        )
+    if not _is_near(environ.get("REMOTE_ADDR", ""), door.gateway):
+        return message(
+            "Until there is a user the door is open to this machine alone, and this request comes from another: "
+            "`cashman user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network, or "
+            "CASHMAN_BOOTSTRAP_KEY for an app."
+        )
+    if not _is_local_host(environ.get("HTTP_HOST", "")) or not _is_own_origin(environ):
+        return message(
+            "Until there is a user the door is open to this machine alone, and `Host` or `Origin` names another: ask "
+            "for localhost, or make a user with `cashman user add E-MAIL`."
+        )
+    return None
+
+
+def _is_near(address: str, gateway: str | None) -> bool:
+    """Whether a peer is this machine: over loopback, or from a container's point of view its default gateway."""
+    try:
+        peer = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    peer = getattr(peer, "ipv4_mapped", None) or peer
+    return peer.is_loopback or str(peer) == gateway
+
+
+def _is_local_host(host: str) -> bool:
+    name = (
+        host.lower().rpartition(":")[0]
+        if host.rpartition(":")[2].isdigit() and not host.endswith("]")
+        else host.lower()
+    )
+    return name in LOCAL_HOSTS
+
+
+def _is_own_origin(environ: dict[str, Any]) -> bool:
+    """Whether it is no browser's page from elsewhere that asks: such a page can reach this machine, too."""
+    origin = environ.get("HTTP_ORIGIN")
+    fetched = environ.get("HTTP_SEC_FETCH_SITE", "none")
+    own = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}"
+    return (origin is None or origin.lower() == own.lower()) and fetched in ("none", "same-origin")
+
+
+def _in_container() -> bool:
+    return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
+
+
+def _default_gateway() -> str | None:
+    """Where this machine sends what is for elsewhere: Docker's bridge, whence the host's own requests come."""
+    try:
+        lines = Path("/proc/net/route").read_text().splitlines()[1:]
+    except OSError:
+        return None
+    for line in lines:
+        _, destination, gateway, flags, *_ = line.split()
+        if destination == "00000000" and int(flags, 16) & 2:  # RTF_GATEWAY
+            return str(ipaddress.IPv4Address(int(gateway, 16).to_bytes(4, "little")))
+    return None
+
+
+def check_account(caller: Caller, scope: str) -> None:
+    """Refuse a key of a narrower scope, or of one ledger only, what is in no ledger."""
+    if not caller.may_scope(scope) or caller.only_home:
+        raise Forbidden(
+            message(
+                "It takes the scope {needed}, for every ledger. Your scope is {scope}.",
+                needed=scope,
+                scope=caller.scope,
+            )
+        )
+
+
+def _limit_rate(door: Door, caller: Caller) -> None:
+    if door.rate_limit:
+        left, seconds = g.rate = door.count(caller)
+        if left < 0:
+            raise TooManyRequests(headers={"Retry-After": str(seconds)})
+
+
+def _tell_rate(response: Response) -> Response:
+    """How often the caller may come yet, as the IETF draft on RateLimit header fields has it."""
+    rate = g.get("rate")
+    if rate is not None:
+        response.headers["RateLimit-Policy"] = f'"caller";q={_door().rate_limit};w={RATE_SECONDS}'
+        response.headers["RateLimit"] = f'"caller";r={max(0, rate[0])};t={rate[1]}'
+    return response
