@@ -6,6 +6,7 @@ It is also where what a client is told is translated: whoever made a message may
 import logging
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Flask, Response
@@ -57,6 +58,8 @@ def render(problem: Problem) -> Response:
         document["errors"] = _told(problem.errors, language)
     response = Response(encode_json(document), problem.status, mimetype="application/problem+json")
     response.headers.extend(problem.headers)
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        response.headers.setdefault("WWW-Authenticate", "Bearer")  # RFC 9110, 15.5.2
     return spoken(response, language)
 
 
