@@ -449,7 +449,7 @@ class Batch:
             if change:
                 now = turnovers.get(currency, self._stored_turnovers.get(currency, 0)) + change
                 if change > 0 and now > INT64_MAX:
-                    rule = "The totals of this currency would pass 64 bits of minor units."
+                    rule = message("The totals of this currency would pass 64 bits of minor units.")
                     raise TotalTooLarge(errors={field_name: [rule]})
                 turnovers[currency] = now
         return turnovers

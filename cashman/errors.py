@@ -260,7 +260,7 @@ class TotalTooLarge(Problem):
     status, slug = 422, "total-too-large"
     title = "A total would grow too large."
     explanation = (
-        "Totals are kept exactly, in 64-bit integers of minor units (about 92 thousand billion of a currency with "
+        "Totals are kept exactly, in 64-bit integers of minor units (about 92 quadrillion of a currency with "
         "two decimals). This write would take one past that, so nothing was recorded."
     )
 

@@ -153,7 +153,7 @@ def parse_json(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise MalformedDocument(message("Not UTF-8 at byte {place}.", place=error.start)) from None
     except json.JSONDecodeError as error:
-        fault, line, column = Message(error.msg), error.lineno, error.colno
+        fault, line, column = Message(error.msg.removesuffix(" at")), error.lineno, error.colno
         told = message("{fault} at line {line}, column {column}.", fault=fault, line=line, column=column)
         raise MalformedDocument(told) from None
     except RecursionError:

@@ -295,7 +295,7 @@ class TransactionFields(Schema):
 
     def _about_unknown(self, name: str) -> str:
         if name in self.fields:
-            return "Read-only: the ledger sets it."
+            return message("Read-only: the ledger sets it.")
         close = difflib.get_close_matches(name, self.load_fields, 1)
         return message("Unknown field; did you mean {nearest}?", nearest=close[0]) if close else "Unknown field."
 
