@@ -99,15 +99,27 @@ def post_request(worker, request, environ, response):
 
 
 def _open_books(worker):
+    """Bring the books up to date, and have the first worker say who gets in."""
+    import gevent
+
+    from cashman import door
     from cashman.current import books
     from cashman.errors import ConfigurationError, StoreUnavailable
 
-    try:
-        books(worker.wsgi).database.open()
-    except ConfigurationError as error:
-        _stop_the_start(worker, error)
-    except StoreUnavailable as error:
-        worker.log.warning("The books are out of reach; requests get 503 until they are back: %s", error)
+    told = False
+    while True:
+        try:
+            books(worker.wsgi).database.open()
+            if worker.age == 1:
+                worker.log.warning(door.announcement(worker.wsgi))
+            return None
+        except ConfigurationError as error:
+            return _stop_the_start(worker, error)
+        except StoreUnavailable as error:
+            if not told:
+                worker.log.warning("The books are out of reach; requests get 503 until they are back: %s", error)
+            told = True
+            gevent.sleep(1)
 
 
 def _expire(worker):

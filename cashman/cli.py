@@ -6,26 +6,42 @@ from typing import Any
 
 import click
 import msgspec
+from marshmallow import ValidationError
 
 from cashman import config, db
-from cashman.errors import ConfigurationError, StoreUnavailable
+from cashman.access import Access
+from cashman.access.signing import signing_keys
+from cashman.errors import ConfigurationError, Problem
 from cashman.journal import Head
 from cashman.ledger import Books
-from cashman.limits import FEED_ENTRIES_MAX
+from cashman.limits import FEED_ENTRIES_MAX, PAGE_ROWS_MAX
+from cashman.model.user import NewUserSchema
 from cashman.verify import Tampered, parse_receipt
 from cashman.verify import verify as verify_books
 
+COMMAND_LINE = "command line"
+"""The actor in the journal."""
 CANNOT = 2
 """The exit status for what could not be done at all."""
 
 
 def open_books() -> Books:
     """The books that the settings name; they have to be there already."""
-    settings = config.load(os.environ)
+    return _open(config.load(os.environ))
+
+
+def _open(settings: config.Config) -> Books:
     books = Books(db.connect(settings.database_url), currency=settings.currency, timezone=settings.timezone)
     if not books.database.exists():
         raise ConfigurationError("there are no books where CASHMAN_DATABASE_URL says")
     return books
+
+
+def open_access() -> Access:
+    """Who may use those books."""
+    settings = config.load(os.environ)
+    books = _open(settings)
+    return Access(books, signing_keys(books.database, settings.secret_key))
 
 
 class Receipt(click.ParamType[Head]):
@@ -78,11 +94,85 @@ def journal(after: int) -> None:
         after = rows[-1].sequence
 
 
+@cashman.group()
+def user() -> None:
+    """Say who may come in."""
+
+
+@user.command()
+@click.argument("email")
+@click.option("--name", help="What others see.")
+@click.option("--admin", is_flag=True, help="May make and change users; the first user always may.")
+@click.password_option(help="Asked for where it is not given; given here, other processes may see it.")
+def add(email: str, name: str | None, admin: bool, password: str) -> None:
+    """Make a user. The first one takes over the books, and shuts the open door for good."""
+    given = {"email": email, "password": password, "admin": admin} | ({} if name is None else {"name": name})
+    made = open_access().make_user(_checked(given), actor=COMMAND_LINE)
+    click.echo(f"{made.id} {made.email}{' (administrator)' if made.admin else ''}")
+
+
+@user.command()
+@click.argument("email")
+@click.password_option(help="Asked for where it is not given; given here, other processes may see it.")
+def passwd(email: str, password: str) -> None:
+    """Give a user another password; all their sessions end."""
+    access = open_access()
+    access.change_user(access.user_with(email).id, _checked({"email": email, "password": password}))
+
+
+@user.command()
+@click.argument("email")
+def revoke(email: str) -> None:
+    """Keep a user out from now on, with every token and key; `restore` lets them in again."""
+    access = open_access()
+    access.change_user(access.user_with(email).id, {"revoked": True})
+
+
+@user.command()
+@click.argument("email")
+def restore(email: str) -> None:
+    """Let a revoked user in again."""
+    access = open_access()
+    access.change_user(access.user_with(email).id, {"revoked": False})
+
+
+@user.command("list")
+def list_users() -> None:
+    """List the users: id, e-mail, and what is particular."""
+    access, after = open_access(), ""
+    while page := access.users(after, PAGE_ROWS_MAX):
+        for one in page:
+            marks = [mark for mark, holds in (("administrator", one.admin), ("revoked", one.revoked)) if holds]
+            click.echo(" ".join([one.id, one.email, *(f"({mark})" for mark in marks)]))
+        after = page[-1].id
+
+
+@cashman.group()
+def keys() -> None:
+    """What tokens are signed with."""
+
+
+@keys.command()
+def rotate() -> None:
+    """Sign with a new key from now on; nobody is signed out."""
+    open_access().rotate_keys()
+
+
+def _checked(given: dict[str, Any]) -> dict[str, Any]:
+    """A user's fields as the wire takes them; ClickException with the first rule that one breaks."""
+    try:
+        loaded: dict[str, Any] = NewUserSchema().load(given)
+    except ValidationError as error:
+        name, rules = next(iter(error.messages_dict.items()))
+        raise click.ClickException(f"{name}: {rules[0]}") from None
+    return loaded
+
+
 def main() -> None:
     """Run a command; what it cannot do is said in one line."""
     try:
         cashman(prog_name="cashman")
-    except (ConfigurationError, StoreUnavailable) as error:
+    except (ConfigurationError, Problem) as error:
         detail = getattr(error, "detail", None) or str(error)
         click.echo(f"cashman: {detail}", err=True)
         sys.exit(CANNOT)

@@ -25,6 +25,10 @@ _CALLERS_MAX: Final = 100_000
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
+KEY: Final = "cashman.door"
+"""Where an app has its door."""
+
+
 class Door:
     """What the settings say of who gets in without a token, and how often who has one may come."""
 
@@ -46,12 +50,31 @@ class Door:
         return self.rate_limit - made - 1, math.ceil(until - now)
 
 
-def init_app(app: Flask, settings: Config) -> None:
+def init_app(app: Flask) -> None:
     """Have every request of an app pass the door."""
-    app.extensions["cashman.door"] = Door(settings)
     app.url_value_preprocessor(_take_prefix)
     app.before_request(enter)
     app.after_request(_tell_rate)
+
+
+def announcement(app: Flask) -> str:
+    """Who gets in, for the log at the start; until there is a user, with what the first one has to know."""
+    access, door = current.access(app), app.extensions[KEY]
+    code = access.setup_code()  # which also makes the key that tokens are signed with
+    access.catch_up()
+    if door.auth == "open":
+        who = "The door is open to everybody, as CASHMAN_AUTH says."
+    elif access.founded:
+        return "The door is shut: every request needs a token."
+    elif door.auth == "required":
+        who = "The door is shut, and there is no user yet."
+    else:
+        who = "The door is open to this machine alone, until there is a user."
+    if access.founded:
+        return who
+    return (
+        f"{who} The first user takes over the books: `cashman user add E-MAIL`, or POST /users with setup_code {code}"
+    )
 
 
 def _take_prefix(_endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -126,7 +149,7 @@ def client_address() -> str:
 
 
 def _door() -> Door:
-    found: Door = current_app.extensions["cashman.door"]
+    found: Door = current_app.extensions[KEY]
     return found
 
 

@@ -30,6 +30,7 @@ from cashman import (
 from cashman.access import Access
 from cashman.access.issuer import Issuer
 from cashman.access.signing import signing_keys
+from cashman.config import Config
 from cashman.ledger import Books
 from cashman.limits import DOCUMENT_BYTES_MAX
 from cashman.proxy import BehindProxy
@@ -43,14 +44,11 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //expenses is no resource, and not a redirect in HTML
     app.url_map.converters |= {"ulid": wire.UlidConverter, "number": wire.NumberConverter}
-    books = Books(db.connect(settings.database_url), currency=settings.currency, timezone=settings.timezone)
-    keys = signing_keys(books.database, settings.secret_key)
-    issuer = Issuer(settings.issuer, settings.audience, settings.jwks_url) if settings.issuer else None
-    current.init_app(app, books, Access(books, keys, issuer, settings.bootstrap_key))
+    equip(app, settings)
     headers.init_app(app, settings.cors_origins)  # before whatever refuses: a preflight carries no token
     app.wsgi_app = BehindProxy(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     problems.init_app(app)
-    door.init_app(app, settings)
+    door.init_app(app)
     app.before_request(wire.refuse_stray_query)
     of_a_ledger = (
         *transactions.blueprints,
@@ -78,6 +76,15 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     ):
         app.register_blueprint(blueprint)
     return app
+
+
+def equip(app: Flask, settings: Config) -> None:
+    """Give an app the books that its settings name, and who may use them."""
+    books = Books(db.connect(settings.database_url), currency=settings.currency, timezone=settings.timezone)
+    keys = signing_keys(books.database, settings.secret_key)
+    issuer = Issuer(settings.issuer, settings.audience, settings.jwks_url) if settings.issuer else None
+    current.init_app(app, books, Access(books, keys, issuer, settings.bootstrap_key))
+    app.extensions[door.KEY] = door.Door(settings)
 
 
 logging.getLogger("cashman").addHandler(logging.NullHandler())

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from cashman import current, db
-from cashman.index import create_app
+from cashman import config, current, db
+from cashman.access import passwords
+from cashman.index import create_app, equip
 from cashman.ledger import Books, Ledger
 
 STRICT = os.environ.get("CASHMAN_TEST_STRICT") == "1"
@@ -249,10 +251,31 @@ def routes() -> Flask:
 @pytest.fixture
 def app(routes: Flask, database_url: str) -> Iterator[Flask]:
     """The service on a fresh ledger."""
-    books = Books(db.connect(database_url))
-    current.init_app(routes, books)
+    equip(routes, config.load({"CASHMAN_DATABASE_URL": database_url}))
     yield routes
-    books.database.close()
+    current.books(routes).database.close()
+
+
+@pytest.fixture
+def with_settings(app: Flask, database_url: str) -> Callable[..., FlaskClient]:
+    """Give the service other settings, named without their prefix, and a client; its database stays the same."""
+
+    def equip_with(**settings: str) -> FlaskClient:
+        current.books(app).database.close()
+        given = {f"CASHMAN_{name.upper()}": value for name, value in settings.items()}
+        equip(app, config.load({"CASHMAN_DATABASE_URL": database_url, **given}))
+        return app.test_client()
+
+    return equip_with
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Let hashing a password take no time, which it is made to take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        patch.setattr(passwords, "_nobodys", [])
+        yield
 
 
 @pytest.fixture
