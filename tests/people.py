@@ -1,0 +1,122 @@
+"""People for the tests of who may: users with their tokens, API keys, and the ledgers that they share."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from cashman import current
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Holder:
+    """Whoever asks with a token, or with nothing."""
+
+    client: FlaskClient
+    token: str | None = None
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> TestResponse:
+        """Make a request with the token."""
+        known = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        return self.client.open(path, method=method, headers={**known, **(headers or {})}, **options)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        """GET a path with the token."""
+        return self.ask("GET", path, **options)
+
+    def post(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        """POST to a path with the token."""
+        return self.ask("POST", path, json=json, **options)
+
+    def put(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        """PUT to a path with the token."""
+        return self.ask("PUT", path, json=json, **options)
+
+    def patch(self, path: str, json: Any = None, **options: Any) -> TestResponse:
+        """PATCH a path with the token."""
+        return self.ask("PATCH", path, json=json, **options)
+
+    def delete(self, path: str, **options: Any) -> TestResponse:
+        """DELETE a path with the token."""
+        return self.ask("DELETE", path, **options)
+
+
+@dataclass
+class Person(Holder):
+    """A user who is signed in."""
+
+    email: str = ""
+    password: str = PASSWORD
+    refresh_token: str = ""
+    user: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The user's id."""
+        return str(self.user["id"])
+
+    @property
+    def ledger(self) -> str:
+        """The ULID of the user's own ledger."""
+        return str(self.user["ledger"])
+
+    def key(self, scope: str, **fields: Any) -> Holder:
+        """Make an API key of this user, and give whoever asks with it."""
+        answer = self.post("/api-keys", {"name": f"a key to {scope}", "scope": scope, **fields})
+        assert answer.status_code == 201, answer.text
+        return Holder(self.client, answer.json["key"])
+
+    def share(self, ledger: str, other: "Person", role: str) -> None:
+        """Give another user a role in a ledger of this one."""
+        answer = self.put(f"/ledgers/{ledger}/members/{other.id}", {"role": role})
+        assert answer.status_code in (201, 204), answer.text
+
+    def new_ledger(self, name: str = "Shared", **fields: Any) -> str:
+        """Make a ledger, and give its ULID."""
+        answer = self.post("/ledgers", {"name": name, **fields})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json["id"])
+
+
+def nobody(client: FlaskClient) -> Holder:
+    """Whoever asks without a token."""
+    return Holder(client)
+
+
+def setup_code(client: FlaskClient) -> str:
+    """What the first user of the service has to know."""
+    return current.access(client.application).setup_code()
+
+
+def first_user(client: FlaskClient, email: str = "first@example.com", **fields: Any) -> Person:
+    """Make the first user, who is an administrator and takes over the books, and sign in."""
+    given = {"email": email, "password": PASSWORD, "setup_code": setup_code(client), **fields}
+    answer = client.post("/users", json=given)
+    assert answer.status_code == 201, answer.text
+    return signed_in(client, answer.json, given["password"])
+
+
+def another(admin: Holder, email: str = "other@example.com", **fields: Any) -> Person:
+    """Have an administrator make another user, and sign in."""
+    given = {"email": email, "password": PASSWORD, **fields}
+    answer = admin.post("/users", given)
+    assert answer.status_code == 201, answer.text
+    return signed_in(admin.client, answer.json, given["password"])
+
+
+def sign_in(client: FlaskClient, email: str, password: str = PASSWORD) -> TestResponse:
+    """Ask for tokens with an e-mail and a password."""
+    return client.post("/tokens", json={"email": email, "password": password})
+
+
+def signed_in(client: FlaskClient, user: dict[str, Any], password: str = PASSWORD) -> Person:
+    """Begin another session of a user."""
+    answer = sign_in(client, user["email"], password)
+    assert answer.status_code == 200, answer.text
+    tokens = answer.json
+    return Person(
+        client, tokens["access_token"], user["email"], password, refresh_token=tokens["refresh_token"], user=user
+    )
