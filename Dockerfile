@@ -24,6 +24,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /
     && install -d -o cashman -g cashman -m 700 /data
 WORKDIR /srv/cashman
 COPY --from=builder /srv/cashman ./
+RUN ln -s /srv/cashman/bootstrap.sh /usr/local/bin/cashman
 ENV CASHMAN_DATABASE_URL=sqlite:////data/cashman.db \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

@@ -5,7 +5,7 @@
 #   ./bootstrap.sh test …       run the tests; arguments go to pytest
 #   ./bootstrap.sh lint         check style, types and import contracts
 #   ./bootstrap.sh bench …      run the benchmarks
-#   ./bootstrap.sh cli …        run python -m cashman
+#   ./bootstrap.sh cli …        run python -m cashman; so does a link to it named cashman
 #   ./bootstrap.sh setup [dev]  set up and stop
 #
 # It needs Python 3.11 or newer; to name one: PYTHON=/path/to/python3 ./bootstrap.sh
@@ -113,6 +113,8 @@ whole_number() {
     fail "$1 must be a whole number from 1 to $3, not '$2'"
 }
 
+# A link to this script by the name of `cashman` is the command line.
+if [ "${0##*/}" = cashman ]; then set -- cli "$@"; fi
 verb=${1:-serve}
 [ $# -eq 0 ] || shift
 case $verb in
