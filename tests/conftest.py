@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import messages
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
@@ -16,7 +17,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from cashman import config, current, db
+from cashman import config, current, db, language, problems, translations
 from cashman.access import passwords
 from cashman.index import create_app, equip
 from cashman.ledger import Books, Ledger
@@ -44,6 +45,32 @@ def _alone_or_in_company(request: pytest.FixtureRequest, tmp_path_factory: pytes
     with (tmp_path_factory.getbasetemp().parent / "alone.lock").open("a") as lock:
         fcntl.flock(lock, how)
         yield
+
+
+_untranslated: list[str] = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _translations_watched() -> Iterator[None]:
+    """Note whatever is told to a client and lacks a translation."""
+
+    def watched(text: str, language: str) -> str:
+        if text not in messages.EXTERNAL:
+            _untranslated.extend(f"{text!r} in {lacking}" for lacking in messages.unknown(text))
+        return translations.translate(text, language)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (problems, language):
+            patch.setattr(module, "translate", watched)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _every_message_has_its_translations() -> Iterator[None]:
+    """Fail a test in which a client was told something that a catalog does not know."""
+    _untranslated.clear()
+    yield
+    assert _untranslated == []
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import marshmallow
+import werkzeug.exceptions
 from marshmallow import Schema, fields
 
 import cashman
@@ -36,6 +37,12 @@ FAULTS_OF_JSON = (
     "Unterminated string starting",
 )
 """What Python's decoder of JSON finds wrong; the two commas only from 3.13 on."""
+
+
+EXTERNAL = frozenset(
+    str(error.description) for error in vars(werkzeug.exceptions).values() if hasattr(error, "description")
+)
+"""What is told in words that are not ours: werkzeug's, in an HTTP error that no problem stands for."""
 
 
 class Untranslatable(AssertionError):
