@@ -452,6 +452,8 @@ def test_a_cache_is_told_that_answers_go_by_origin(open_client: FlaskClient) -> 
             assert "Origin" in asked_about(answer)
             assert answer.headers.get("Access-Control-Allow-Origin") == (origin if origin in ALLOWED else None)
     assert "Origin" in asked_about(open_client.get("/expenses", headers={"If-None-Match": "*", "Origin": ORIGIN}))
+    alone = create_app({"CASHMAN_DATABASE_URL": "sqlite:////nowhere/cashman.db", "CASHMAN_CORS_ORIGINS": ORIGIN})
+    assert "Origin" in asked_about(alone.test_client().get("/problems"))
 
 
 def test_no_page_may_send_what_the_browser_keeps_for_us(open_client: FlaskClient) -> None:
@@ -477,6 +479,13 @@ def test_a_preflight_is_answered_whatever_the_path_and_changes_nothing(open_clie
         assert answer.headers["Access-Control-Max-Age"] == "7200"
         assert asked_about(answer) == {"Origin"}
     assert open_client.get("/expenses").headers["Cashman-Head"] == head
+
+
+def test_only_options_are_a_preflight(open_client: FlaskClient) -> None:
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
+    assert open_client.get("/expenses", headers=asked).status_code == 200
+    assert open_client.get("/nope", headers=asked).status_code == 404
+    assert open_client.delete("/expenses", headers=asked).status_code == 405
 
 
 def test_options_without_an_origin_tell_what_a_path_takes(open_client: FlaskClient) -> None:
