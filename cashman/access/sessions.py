@@ -7,7 +7,7 @@ from ulid import ULID
 
 from cashman.db import table, utc_now
 from cashman.limits import REFRESH_SECONDS, SESSIONS_MAX
-from cashman.model.access import Session, User
+from cashman.model.access import AccessHead, Session, User
 
 
 def begin(connection: Connection, user_id: str) -> tuple[str, dt.datetime]:
@@ -15,8 +15,11 @@ def begin(connection: Connection, user_id: str) -> tuple[str, dt.datetime]:
     now = utc_now()
     connection.execute(delete(table(Session)).where(Session.expires_at < now))
     own = select(Session.id).where(Session.user_id == user_id).order_by(Session.id.desc())
-    for old in connection.execute(own.offset(SESSIONS_MAX - 1)).scalars().all():
+    too_many = connection.execute(own.offset(SESSIONS_MAX - 1)).scalars().all()
+    for old in too_many:
         end(connection, old)
+    if too_many:  # else there is nothing that anybody has to forget
+        connection.execute(update(table(AccessHead)).values(version=AccessHead.version + 1))
     id_, until = str(ULID.from_datetime(now)), now + dt.timedelta(seconds=REFRESH_SECONDS)
     session = {"id": id_, "user_id": user_id, "turn": 1, "created_at": now, "expires_at": until}
     connection.execute(insert(table(Session)), session)
