@@ -6,7 +6,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from marshmallow import Schema
 
-from cashman.current import ledger
+from cashman import current
 from cashman.limits import FEED_ENTRIES_DEFAULT, FEED_ENTRIES_MAX
 from cashman.model.fields import WholeNumber
 from cashman.wire import JSON, NDJSON, contract, encode_json, load_query
@@ -47,7 +47,7 @@ ENTRY = {
 def get_journal() -> Response:
     """Read the journal on from an entry; as NDJSON where Accept asks for application/x-ndjson."""
     wanted = load_query(FeedSchema)
-    books = ledger()
+    books = current.ledger()
     rows, head = books.journal(wanted["after"], wanted["limit"])
     if request.accept_mimetypes.best_match([JSON, NDJSON]) == NDJSON:
         response = Response(b"".join(encode_json(_entry(row)) + b"\n" for row in rows), mimetype=NDJSON)
@@ -55,7 +55,8 @@ def get_journal() -> Response:
         response = Response(encode_json([_entry(row) for row in rows]), mimetype=JSON)
     response.headers["Cashman-Head"] = str(head)
     if rows and rows[-1].sequence < head.sequence:
-        response.headers["Link"] = f'</journal?after={rows[-1].sequence}&limit={wanted["limit"]}>; rel="next"'
+        path = f"{current.prefix()}/journal"
+        response.headers["Link"] = f'<{path}?after={rows[-1].sequence}&limit={wanted["limit"]}>; rel="next"'
     return response
 
 
