@@ -14,7 +14,7 @@ from cashman.limits import LANGUAGE_RANGES_MAX
 from cashman.translations import LANGUAGES, SOURCE, translate
 
 _RANGE: Final = re.compile(
-    r"\s*(\*|[a-z]{1,8}(?:-[a-z0-9]{1,8})*)\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?",
+    r"\s*(\*|[a-z]{1,8}(?:-[a-z0-9]{1,8}){0,9})\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?",
     re.ASCII | re.IGNORECASE,
 )
 
