@@ -127,7 +127,7 @@ def _check_times(claims: Mapping[str, Any]) -> int:
 
 def _instant(value: Any) -> float:
     """Seconds since 1970, perhaps with a fraction (RFC 7519, 2)."""
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= INSTANT_MAX:
+    if type(value) not in (int, float) or not 0 <= value <= INSTANT_MAX:
         raise InvalidToken()
     seconds: float = value
     return seconds
@@ -185,12 +185,15 @@ class PublishedKeys:
         return kid not in self._keys and time.monotonic() - self._asked_at >= PAUSE_SECONDS
 
     def _refresh(self) -> None:
-        self._tried_at = time.monotonic()
-        if not self._is_stale():
-            self._asked_at = self._tried_at
+        was_stale = self._is_stale()
         found = _fetch_in_time(self._url)
+        now = time.monotonic()
         if found is not None:  # else what was there goes on being believed
-            self._keys, self._fetched_at = found, time.monotonic()
+            self._keys, self._fetched_at = found, now
+        # Only now: until then, whoever has no key yet waits for this fetch.
+        self._tried_at = now
+        if not was_stale:
+            self._asked_at = now
 
 
 def _fetch_in_time(url: str) -> Keys | None:
@@ -200,7 +203,7 @@ def _fetch_in_time(url: str) -> Keys | None:
     def fetch() -> None:
         try:
             found.append(_usable_keys(_download(url)))
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except Exception as error:  # whatever it is, the keys that were there are still good
             found.append(error)
 
     # A thread of its own, since a socket's timeout is for each of many steps, and for looking up a name there is none.
@@ -232,6 +235,8 @@ def _download(url: str) -> bytes:
                 raise ValueError(f"the answer has more than {DOCUMENT_BYTES_MAX} bytes")
             if time.monotonic() > deadline:
                 raise TimeoutError("the answer takes too long")
+        if len(content) != int(response.headers.get("Content-Length", len(content))):
+            raise ValueError("the answer was cut off")
     return content
 
 
