@@ -223,12 +223,8 @@ def _is_near(address: str, gateway: str | None) -> bool:
 
 
 def _is_local_host(host: str) -> bool:
-    name = (
-        host.lower().rpartition(":")[0]
-        if host.rpartition(":")[2].isdigit() and not host.endswith("]")
-        else host.lower()
-    )
-    return name in LOCAL_HOSTS
+    name, _, port = host.lower().rpartition(":")
+    return (name if port.isascii() and port.isdigit() else host.lower()) in LOCAL_HOSTS
 
 
 def _is_own_origin(environ: dict[str, Any]) -> bool:
