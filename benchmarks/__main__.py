@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import at_a_million, keyed_writes, load, reading, writes_and_reads
+from benchmarks import at_a_million, keyed_writes, load, reading, signed_in, writes_and_reads
 from benchmarks.options import Options
 from benchmarks.servers import Unusable
 
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "keyed_writes": keyed_writes.run,
     "at_a_million": at_a_million.run,
     "reading": reading.run,
+    "signed_in": signed_in.run,
 }
 
 

@@ -76,6 +76,8 @@ def drive(
     """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{TIMEOUT_SECONDS}s"]
     command += ["-s", str(SCRIPT)]
+    if server.token is not None:
+        command += ["-H", f"Authorization: Bearer {server.token}"]
     with _paths_file(path) as (first, arguments):
         command += [server.url + first, *arguments]
         if body is not None:

@@ -6,20 +6,23 @@ from statistics import median
 
 from benchmarks.load import Sample
 
-HEADINGS = (
-    "what",
-    "toy: req/s (min to max)",
-    "Cashman: req/s (min to max)",
-    "ratio (of rounds)",
-    "p99 ms: toy / Cashman",
-    "server CPU µs a request: toy / Cashman",
-    "others' CPU",
-)
+
+def headings(rival: str = "toy", own: str = "Cashman") -> tuple[str, ...]:
+    """What stands above the columns of comparisons."""
+    return (
+        "what",
+        f"{rival}: req/s (min to max)",
+        f"{own}: req/s (min to max)",
+        "ratio (of rounds)",
+        f"p99 ms: {rival} / {own}",
+        f"server CPU µs a request: {rival} / {own}",
+        "others' CPU",
+    )
 
 
 @dataclass
 class Comparison:
-    """One kind of request, measured on the toy and on Cashman in turns."""
+    """One kind of request, measured on the toy, or another rival, and on Cashman in turns."""
 
     what: str
     toy: list[Sample] = field(default_factory=list)
@@ -62,10 +65,11 @@ class Report:
     conditions: list[str]
     comparisons: list[Comparison]
     checks: list[str]
+    headings: tuple[str, ...] = headings()
 
     def text(self) -> str:
         """The report as Markdown that a terminal can show as well."""
-        lines = table([HEADINGS, *(comparison.cells() for comparison in self.comparisons)])
+        lines = table([self.headings, *(comparison.cells() for comparison in self.comparisons)])
         listed = [*(f"- {line}" for line in self.conditions), "", *lines, "", *(f"- {line}" for line in self.checks)]
         return "\n".join([f"## {self.title}", "", *listed, ""])
 

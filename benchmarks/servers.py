@@ -28,6 +28,8 @@ class Server:
     name: str
     port: int
     pid: int
+    token: str | None = None
+    """What each request brings for the door."""
 
     @property
     def url(self) -> str:
@@ -38,6 +40,8 @@ class Server:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_SECONDS_MAX)
         try:
             headers = {"Content-Type": "application/json"} if body is not None else {}
+            if self.token is not None:
+                headers["Authorization"] = f"Bearer {self.token}"
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, dict(response.getheaders()), response.read()
@@ -55,10 +59,17 @@ def toy(workers: int = 2) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def cashman(database_url: str, *, parser: str = "auto", workers: int = 2, name: str = "Cashman") -> Iterator[Server]:
+def cashman(
+    database_url: str,
+    *,
+    parser: str = "auto",
+    workers: int = 2,
+    name: str = "Cashman",
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
     """Cashman under its own gunicorn.conf.py; `parser` as gunicorn's --http-parser."""
     arguments = ["--config", "gunicorn.conf.py", "--http-parser", parser, "cashman.index:app"]
-    environment = {"CASHMAN_DATABASE_URL": database_url, "WEB_CONCURRENCY": str(workers)}
+    environment = {"CASHMAN_DATABASE_URL": database_url, "WEB_CONCURRENCY": str(workers), **(settings or {})}
     with _gunicorn(name, arguments, environment, REPOSITORY) as server:
         yield server
 

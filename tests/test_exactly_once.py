@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from werkzeug.test import TestResponse
 
-from cashman import db
+from cashman import access, db
 from cashman import ledger as ledger_module
 from cashman.ledger import Books, Ledger
 from cashman.model.income import Income
@@ -182,9 +182,9 @@ def test_a_retry_past_midnight_is_the_same_request(client: FlaskClient, monkeypa
     assert next(moments, None) is None  # the second was asked on the next day
 
 
-def test_a_key_belongs_to_its_actor(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_belongs_to_its_principal(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     post(client, Idempotency_Key="k1")
-    monkeypatch.setattr("cashman.wire.current.actor", lambda: "somebody else")
+    monkeypatch.setattr("cashman.wire.current.caller", lambda: access.Caller("somebody else", "owner"))
     other = post(client, {**PIZZA, "amount": 7}, Idempotency_Key="k1")
     assert (other.status_code, "Idempotency-Replayed" in other.headers) == (201, False)
     assert count(client) == 2

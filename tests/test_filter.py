@@ -265,7 +265,7 @@ def test_a_cursor_to_where_nothing_stands_is_only_a_place(ledger: Ledger) -> Non
 
 def test_every_ledger_seals_with_a_secret_of_its_own(ledger: Ledger) -> None:
     with ledger.books.database.engine.connect().execution_options(cashman_writing=True) as connection:
-        found_ledger(connection, 2, "USD", "owner")
+        found_ledger(connection, 2, "USD", "owner", "owner")
         secrets = list(connection.execute(text("SELECT cursor_secret FROM ledgers ORDER BY id")).scalars())
         connection.rollback()
     assert [len(secret) for secret in secrets] == [32, 32]

@@ -491,14 +491,14 @@ def test_a_total_that_would_pass_64_bits_is_refused_and_changes_nothing(ledger: 
 # Requests that are repeated.
 
 
-def request(key: str | None, content: str = "content", actor: str = "owner", status: int = 201) -> Request:
+def request(key: str | None, content: str = "content", principal: str = "owner", status: int = 201) -> Request:
     """A request behind a change, answered with the ids and the head that it came to."""
 
     def render(receipt: Receipt) -> Answer:
         body = " ".join(state["id"] for state in receipt.states).encode()
         return Answer(status, {"Cashman-Head": str(receipt.head)}, body if status != 204 else None)
 
-    return Request(actor, render, key, content.encode().ljust(32))
+    return Request("owner", render, key, content.encode().ljust(32), principal)
 
 
 def test_a_repeated_request_gets_the_first_answer_and_books_nothing(ledger: Ledger) -> None:
@@ -512,12 +512,12 @@ def test_a_repeated_request_gets_the_first_answer_and_books_nothing(ledger: Ledg
     assert descriptions(ledger) == ["pizza"]
 
 
-def test_a_key_stands_for_one_request_of_one_actor(ledger: Ledger) -> None:
+def test_a_key_stands_for_one_request_of_one_principal(ledger: Ledger) -> None:
     ledger.record(Expense("pizza", 50), request=request("k"))
     with pytest.raises(KeyReused):
         ledger.record(Expense("pasta", 50), request=request("k", "other content"))
     ledger.record(Expense("rice", 50), request=request("K"))
-    ledger.record(Expense("soup", 50), request=request("k", "other content", actor="somebody else"))
+    ledger.record(Expense("soup", 50), request=request("k", "other content", principal="somebody else"))
     ledger.record(Expense("tea", 50), request=request(None))
     assert sorted(descriptions(ledger)) == ["pizza", "rice", "soup", "tea"]
 

@@ -163,7 +163,7 @@ def book_as_before_0003(books: Books, monkeypatch: pytest.MonkeyPatch) -> Ledger
     """A ledger with what releases up to schema 0002 could book, and with what they wrote about its account."""
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "DEFAULTS", {})
-        books.database.write(lambda connection: ledger.found_ledger(connection, 2, "USD", "owner"))
+        books.database.write(lambda connection: ledger.found_ledger(connection, 2, "USD", "owner", "owner"))
     old = Ledger(books, 2)
     ids = [str(ULID()) for _ in range(5)]
     day = dt.date(2024, 2, 29)

@@ -14,12 +14,13 @@ from werkzeug.exceptions import HTTPException, TooManyRequests
 from werkzeug.routing import IntegerConverter, Rule
 from werkzeug.test import TestResponse
 
-from cashman import problems
+from cashman import current, problems
 from cashman.errors import HttpProblem, Problem
 from cashman.index import create_app
 from cashman.wire import NumberConverter
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "QUERY")
+ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 SECRET = "s3cret at /srv/insides.py"
 
 
@@ -32,7 +33,21 @@ def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def client(standing: Flask) -> FlaskClient:
-    return standing.test_client()
+    """The administrator, whom no route refuses."""
+    client = standing.test_client()
+    credentials = {"email": "ann@example.com", "password": "correct horse"}
+    code = current.access(standing).setup_code()
+    made = client.post("/users", json={**credentials, "setup_code": code}).json
+    token = client.post("/tokens", json=credentials).json["access_token"]
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    open_ = client.open
+
+    def open_own(path: Any, *arguments: Any, **named: Any) -> TestResponse:
+        """A path that names a ledger means the one that there is."""
+        return open_(path.replace(f"/ledgers/{ULID}", f"/ledgers/{made['ledger']}"), *arguments, **named)
+
+    client.open = open_own  # type: ignore[method-assign]
+    return client
 
 
 def routes() -> list[tuple[str, Rule]]:
@@ -43,7 +58,7 @@ def routes() -> list[tuple[str, Rule]]:
     for rule in app.url_map.iter_rules():
         numbers = (IntegerConverter, NumberConverter)
         whole = {name for name, converter in rule._converters.items() if isinstance(converter, numbers)}
-        values = {name: 1 if name in whole else "01ARZ3NDEKTSV4RRFFQ69G5FAV" for name in rule.arguments}
+        values = {name: 1 if name in whole else ULID for name in rule.arguments}
         found.append((adapter.build(rule.endpoint, values, method=min(rule.methods or ["GET"])), rule))
     return found
 

@@ -324,7 +324,7 @@ def new_ledger(ledger: Ledger) -> Callable[[str], Ledger]:
 
     def found(currency: str) -> Ledger:
         number = next(_numbers)
-        books.database.write(lambda connection: kernel.found_ledger(connection, number, currency, "owner"))
+        books.database.write(lambda connection: kernel.found_ledger(connection, number, currency, "owner", "owner"))
         return Ledger(books, number)
 
     return found
