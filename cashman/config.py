@@ -5,6 +5,7 @@ A setting is read from the environment variable `CASHMAN_<NAME>`; tests pass a d
 
 import difflib
 import ipaddress
+import re
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,12 @@ INSTANCE_FOLDER: Final = Path(__file__).resolve().parent.parent / "instance"
 class Config(SimpleNamespace):
     """The settings in force, one attribute each, named and typed by `ConfigSchema`."""
 
+    def __repr__(self) -> str:
+        """All of them, with what is secret left out."""
+        secret = {name for name, field in ConfigSchema().fields.items() if field.metadata.get("secret")}
+        shown = (f"{name}={'…' if value and name in secret else repr(value)}" for name, value in vars(self).items())
+        return f"Config({', '.join(shown)})"
+
 
 def _is_time_zone(name: str) -> None:
     try:
@@ -53,6 +60,12 @@ def _is_strong(secrets: list[str]) -> None:
             )
 
 
+def _is_key(key: str) -> None:
+    _is_strong([key])
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ValidationError("Has to be printable ASCII without blanks, or no header can hold it.")
+
+
 def _is_network(text: str) -> None:
     try:
         ipaddress.ip_network(text)
@@ -60,16 +73,26 @@ def _is_network(text: str) -> None:
         raise ValidationError(f"{text} is not an address or a network.") from None
 
 
+_ORIGIN: Final = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?", re.ASCII)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
 def _is_origin(text: str) -> None:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or text != f"{parts.scheme}://{parts.netloc}":
+    """An origin is compared as it stands, so it has to be written as browsers do: lower case, no default port."""
+    parts = _ORIGIN.fullmatch(text)
+    port = int(parts[2]) if parts and parts[2] else None
+    if parts is None or port == _DEFAULT_PORTS[parts[1]] or (port or 0) > 65_535:
         raise ValidationError(f"{text} is not an origin such as https://app.example.com.")
 
 
 def _is_secure_url(text: str) -> None:
-    parts = urlsplit(text)
-    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port  # a port that is none raises, too
+    except ValueError:
+        raise ValidationError("Not a URL.") from None
+    local = host in ("localhost", "127.0.0.1", "::1")
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
         raise ValidationError("Has to be an https:// URL.")
 
 
@@ -119,7 +142,7 @@ class ConfigSchema(Schema):
     )
     bootstrap_key = fields.String(
         load_default=None,
-        validate=lambda key: _is_strong([key]),
+        validate=_is_key,
         metadata={"description": "An API key of the books' owner, for a service without people.", "secret": True},
     )
     issuer = fields.String(

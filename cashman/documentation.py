@@ -53,7 +53,7 @@ _PATH_PARTS: Final = {
 }
 
 
-_NEW: Final = ("ApiKey", "SharedLedger")
+_NEW: Final = ("ApiKey", "SharedLedger", "Member")
 """What a POST takes, where what is shown has the plain name."""
 
 

@@ -20,6 +20,7 @@ from cashman.limits import RATE_SECONDS
 from cashman.translations import message
 
 _FORWARDED: Final = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
+_GUARDED: Final = (("Vary", "Authorization"),)
 _CALLERS_MAX: Final = 100_000
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -54,7 +55,7 @@ def init_app(app: Flask) -> None:
     """Have every request of an app pass the door."""
     app.url_value_preprocessor(_take_prefix)
     app.before_request(enter)
-    app.after_request(_tell_rate)
+    app.after_request(_tell_whose)
 
 
 def announcement(app: Flask) -> str:
@@ -99,6 +100,7 @@ def enter() -> None:
     needs = needs_of(current_app.view_functions[request.url_rule.endpoint], request.method)
     if needs == "anyone":
         return
+    g.guarded = True
     caller = identify()
     if needs == "member":
         pass  # a key of one ledger sees that one
@@ -271,8 +273,13 @@ def _limit_rate(door: Door, caller: Caller) -> None:
             raise TooManyRequests(headers={"Retry-After": str(seconds)})
 
 
-def _tell_rate(response: Response) -> Response:
-    """How often the caller may come yet, as the IETF draft on RateLimit header fields has it."""
+def _tell_whose(response: Response) -> Response:
+    """That the same URL is another answer to others, and how often the caller may come yet.
+
+    The latter as the IETF draft on RateLimit header fields has it.
+    """
+    if "guarded" in g:
+        response.headers.extend(_GUARDED)
     rate = g.get("rate")
     if rate is not None:
         response.headers["RateLimit-Policy"] = f'"caller";q={_door().rate_limit};w={RATE_SECONDS}'

@@ -26,6 +26,8 @@ def asked_for() -> str:
 
 def preferred(header: str) -> str:
     """The language that an Accept-Language prefers; English where it asks for none that there is."""
+    if not header:
+        return SOURCE
     asked: dict[str, float] = {}
     for item in header.split(",", LANGUAGE_RANGES_MAX)[:LANGUAGE_RANGES_MAX]:
         if found := _RANGE.fullmatch(item):
