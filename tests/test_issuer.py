@@ -4,11 +4,15 @@ import base64
 import hashlib
 import hmac
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +27,7 @@ from cashman.access.issuer import KEYS_SECONDS, PAUSE_SECONDS, Issuer, OutsideCl
 from cashman.errors import InvalidToken
 from cashman.limits import CLOCK_SKEW_SECONDS, DOCUMENT_BYTES_MAX, TOKEN_CHARACTERS_MAX
 
+ROOT = Path(__file__).resolve().parents[1]
 ISSUER = "https://issuer.example/realms/home"
 AUDIENCE = "cashman"
 ABSENT = object()
@@ -834,6 +839,58 @@ def test_a_server_that_hangs_is_given_up(issuer: Issuer, publisher: Publisher, s
     with impatient():
         refused(issuer, signed(), "out of reach")
     assert not publisher.ended.is_set()  # it did not end by itself
+    publisher.end()
+
+
+def test_nobody_goes_on_reading_an_answer_that_comes_too_slowly(issuer: Issuer, publisher: Publisher) -> None:
+    publisher.answer = dripping(publisher, "in the keys")
+    with impatient():
+        refused(issuer, signed(), "out of reach")
+    for thread in threading.enumerate():
+        if thread.name == "issuer-keys":
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+    assert not publisher.ended.is_set()
+    publisher.end()
+
+
+UNDER_GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+from cashman.access import issuer
+from cashman.errors import InvalidToken
+
+issuer.ANSWER_SECONDS_MAX = 0.2
+turns = 0
+
+def serve_others():
+    global turns
+    while True:
+        turns += 1
+        gevent.sleep(0.001)
+
+gevent.spawn(serve_others)
+try:
+    issuer.Issuer(*sys.argv[1:4]).check(sys.argv[4])
+except InvalidToken as error:
+    print(error.detail, turns > 1)
+"""
+
+
+def test_under_gevent_a_server_that_hangs_holds_up_nobody(publisher: Publisher) -> None:
+    publisher.answer = dripping(publisher, "in the headers")  # where no timeout of a socket would help
+    ran = subprocess.run(
+        [sys.executable, "-c", UNDER_GEVENT, ISSUER, AUDIENCE, publisher.url, signed()],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=2 * PATIENCE_SECONDS,
+        check=True,
+    )
+    assert ran.stdout == "The keys of the token's issuer are out of reach. True\n"
+    assert not publisher.ended.is_set()
     publisher.end()
 
 
