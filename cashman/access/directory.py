@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Hashable
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from cashman.access.caller import Caller
 from cashman.db import AnyRow, Database, utc_now
@@ -18,7 +18,29 @@ _PEEK: Final = "SELECT version, founded FROM access_heads WHERE id = 1"
 _KNOWN_MAX: Final = 10_000
 """So many answers are kept at most; then it begins anew."""
 
-_USERS = select(User.id, User.principal, User.admin, User.ledger_id).where(User.revoked.is_(False))
+# Made once: making a statement costs more than looking up what is known.
+_users = select(User.id, User.principal, User.admin, User.ledger_id).where(User.revoked.is_(False))
+_user_of_session = _users.join(Session, Session.user_id == User.id).where(
+    User.id == bindparam("user_id"), Session.id == bindparam("session_id")
+)
+_user_of_subject = _users.where(User.subject == bindparam("subject"))
+# An e-mail stands for a user of whom no subject was noted: a noted one is the only one that will do.
+_user_of_email = _users.where(User.email_key == bindparam("email_key"), User.subject.is_(None))
+_user_of_key = (
+    _users.add_columns(
+        ApiKey.id.label("key_id"),
+        ApiKey.scope,
+        ApiKey.ledger_id.label("only"),
+        ApiKey.expires_at,
+    )
+    .join(ApiKey, ApiKey.user_id == User.id)
+    .where(ApiKey.hash == bindparam("hash"))
+)
+_memberships = (
+    select(Member.ledger_id, LedgerRecord.ulid, Member.role)
+    .join(LedgerRecord, LedgerRecord.id == Member.ledger_id)
+    .where(Member.principal == bindparam("principal"))
+)
 
 
 class Membership(NamedTuple):
@@ -66,26 +88,23 @@ class Directory:
 
     def user_of_session(self, user_id: str, session_id: str) -> Caller:
         """The user whose session it is; InvalidToken where it has ended, or the user is gone."""
-        asked = _USERS.join(Session, Session.user_id == User.id).where(User.id == user_id, Session.id == session_id)
-        return self._user(("session", user_id, session_id), asked, session_id)
+        return self._user(_user_of_session, session_id, user_id=user_id, session_id=session_id)
 
     def user_of_subject(self, subject: str, email_key: str | None) -> Caller:
         """The user whom the outside issuer means: by subject, else by an e-mail that it has verified."""
         try:
-            return self._user(("subject", subject), _USERS.where(User.subject == subject))
+            return self._user(_user_of_subject, subject=subject)
         except InvalidToken:
             if email_key is None:
                 raise
-        # An e-mail stands for whom no subject was noted: a noted one is the only one that will do.
-        asked = _USERS.where(User.email_key == email_key, User.subject.is_(None))
-        return self._user(("email", email_key), asked)
+        return self._user(_user_of_email, email_key=email_key)
 
-    def _user(self, key: Hashable, asked: Select[*tuple[Any, ...]], session_id: str | None = None) -> Caller:
+    def _user(self, asked: Select[*tuple[Any, ...]], session: str | None = None, /, **named: str) -> Caller:
         def find(connection: Connection) -> Caller | None:
-            row = connection.execute(asked).one_or_none()
-            return None if row is None else _caller(row, f"user:{row.id}", session_id=session_id)
+            row = connection.execute(asked, named).one_or_none()
+            return None if row is None else _caller(row, f"user:{row.id}", session_id=session)
 
-        found = self._get(key, find)
+        found = self._get(tuple(named.items()), find)
         if found is None:
             raise InvalidToken()
         return found
@@ -93,33 +112,24 @@ class Directory:
     def user_of_key(self, key: str) -> tuple[Caller, AnyRow]:
         """The user whose API key it is, within the key's scope, and what is known of the key."""
         hash_ = hashlib.sha256(key.encode()).digest()
-        columns = (ApiKey.id.label("key_id"), ApiKey.scope, ApiKey.ledger_id.label("only"), ApiKey.expires_at)
-        asked = _USERS.add_columns(*columns, ApiKey.last_used_at).join(ApiKey, ApiKey.user_id == User.id)
 
         def find(connection: Connection) -> tuple[Caller, AnyRow] | None:
-            row = connection.execute(asked.where(ApiKey.hash == hash_)).one_or_none()
+            row = connection.execute(_user_of_key, {"hash": hash_}).one_or_none()
             if row is None:
                 return None
-            actor = f"key:{row.key_id}"
-            if row.only is None:
-                return _caller(row, actor, scope=row.scope), row
-            return _caller(row, actor, scope=row.scope, home=row.only, only_home=True), row
+            own = {} if row.only is None else {"home": row.only, "only_home": True}
+            return _caller(row, f"key:{row.key_id}", scope=row.scope, **own), row
 
-        found = self._get(("key", hash_), find)
+        found = self._get(hash_, find)
         if found is None or (found[1].expires_at is not None and found[1].expires_at <= utc_now()):
             raise InvalidToken()
         return found
 
     def memberships(self, principal: str) -> dict[int | str, Membership]:
         """The ledgers that a principal may use, by number and by ULID."""
-        asked = (
-            select(Member.ledger_id, LedgerRecord.ulid, Member.role)
-            .join(LedgerRecord, LedgerRecord.id == Member.ledger_id)
-            .where(Member.principal == principal)
-        )
 
         def find(connection: Connection) -> dict[int | str, Membership]:
-            rows = [Membership(*row) for row in connection.execute(asked)]
+            rows = [Membership(*row) for row in connection.execute(_memberships, {"principal": principal})]
             return {key: row for row in rows for key in (row.ledger_id, row.ulid)}
 
         found = self._get(("memberships", principal), find)
