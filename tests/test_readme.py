@@ -15,9 +15,9 @@ from marshmallow import Schema
 from sqlalchemy import inspect
 
 from benchmarks import servers
-from cashman import db, errors, headers, limits
+from cashman import db, door, errors, headers, limits
 from cashman.config import INSTANCE_FOLDER, PREFIX, ConfigSchema
-from cashman.documentation import make_document
+from cashman.documentation import OF_A_NAMED_LEDGER, make_document
 from cashman.index import create_app
 from cashman.ledger import Books
 from cashman.model.account import KINDS
@@ -42,7 +42,7 @@ CHANGING = (
 )
 """What is another each time, and what it is compared as."""
 
-ON_EVERY_ANSWER = {name for name, _ in headers._pairs(None, secure=False, page=False, varies=False)}
+ON_EVERY_ANSWER = {name for name, _ in (*headers._pairs(None, secure=False, page=False, varies=False), *door._GUARDED)}
 """The headers that the tour leaves out."""
 
 
@@ -137,11 +137,21 @@ def wire_names(schema: Schema) -> set[str]:
     return {field.data_key or name for name, field in schema.load_fields.items()}
 
 
+IN_A_NAMED_LEDGER = "/ledgers/{ledger_ulid}/…"
+"""The one row of the table of routes for all that stand in it a second time."""
+
+
+def routes_table() -> str:
+    """The README's table of routes."""
+    return README.split("## The API\n")[1].split("\n### ")[0]
+
+
 def named_routes() -> list[tuple[str, set[str]]]:
     """Each path of the table of routes with its methods; a path without methods has those of the one before it."""
-    table = README.split("## The API\n")[1].split("\n### ")[0]
     found = []
-    for cell in first_cells(table):
+    for cell in first_cells(routes_table()):
+        if cell == IN_A_NAMED_LEDGER:
+            continue
         methods, _, path = cell.rpartition(" ")
         found.append((path.split("?")[0], set(methods.split(", ")) if methods else found[-1][1]))
     return found
@@ -167,6 +177,23 @@ def test_every_route_and_method_is_in_the_readme(paths):
     for path, methods in paths.items():
         general = re.sub(r"^/(incomes|expenses)/", "/transactions/", path)
         assert methods <= named.get(general, set()) or path == "/problems/{slug}", path
+
+
+def test_what_can_be_asked_of_a_named_ledger_is_said_in_one_row():
+    rules = list(create_app({}).url_map.iter_rules())
+    prefix = "/ledgers/<ulid:ledger_ulid>"
+    in_own = {rule.rule: rule.methods for rule in rules if not rule.rule.startswith(prefix)}
+    in_named = {
+        rule.rule.removeprefix(prefix): rule.methods
+        for rule in rules
+        if rule.endpoint.startswith(f"{OF_A_NAMED_LEDGER}.")
+    }
+    assert in_named.items() <= in_own.items()
+    (row,) = [line for line in routes_table().splitlines() if IN_A_NAMED_LEDGER in line]
+    said = re.findall(r"`([a-z]+)`", row.split(" | ")[1])
+    assert len(said) == len(set(said))
+    assert set(said) == {path.split("/")[1] for path in in_named}
+    assert not {path for path in in_own if path.split("/")[1] in said} - in_named.keys()
 
 
 def test_every_problem_is_in_the_readme_with_its_status():
