@@ -566,6 +566,13 @@ def test_what_is_no_object_of_claims_is_refused(issuer: Issuer, payload: str) ->
     refused(issuer, signed(payload))
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_json_is_refused_wherever_it_stands(issuer: Issuer, number: str) -> None:
+    text = json.dumps(claims())
+    assert issuer.check(signed(f'{text[:-1]}, "x": [1]}}'))
+    refused(issuer, signed(f'{text[:-1]}, "x": [{number}]}}'))
+
+
 def test_a_claim_twice_is_refused(issuer: Issuer) -> None:
     text = json.dumps(claims())
     assert issuer.check(signed(text))
@@ -739,6 +746,7 @@ BAD: dict[str, tuple[bytes, int, dict[str, str]]] = {
     "no keys": (b'{"error": "unavailable"}', 200, {}),
     "keys twice": (FULL[:-1] + b', "keys": []}', 200, {}),
     "nested deeply": (b"[" * 100_000, 200, {}),
+    "with a number that JSON does not have": (FULL[:-1] + b', "x": NaN}', 200, {}),
     "null": (b"null", 200, {}),
     "too large": (FULL + b" " * (DOCUMENT_BYTES_MAX + 1 - len(FULL)), 200, {}),
     "far too large": (FULL + b" " * 20 * DOCUMENT_BYTES_MAX, 200, {}),
