@@ -217,7 +217,9 @@ def _operation(terms: Contract, doc: str, endpoint: str, path_parameters: list[d
         errors.ServiceFault,
         *terms.problems,
     }
-    if terms.needs != "anyone":
+    if terms.needs == "anyone":
+        operation["security"] = []
+    else:
         problems |= {errors.Unauthenticated, errors.Forbidden, errors.TooManyRequests}
     if terms.body is not None:
         problems |= {errors.MalformedDocument, errors.TooLarge, errors.UnsupportedMediaType}

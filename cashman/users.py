@@ -17,6 +17,7 @@ from cashman.errors import (
     NotFound,
     SubjectTaken,
     TooManyRequests,
+    Unauthenticated,
     WrongCredentials,
 )
 from cashman.model.user import READ_ONLY, NewUserSchema, UserRevisionSchema, UsersQuerySchema
@@ -94,7 +95,7 @@ def get_users() -> Response:
     gives=ONE_USER,
     answers={201: "Made, with a ledger; the first user takes over the one that is there, and shuts the open door."},
     headers=("Location", "ETag"),
-    problems=(EmailTaken, SubjectTaken, Forbidden, TooManyRequests),
+    problems=(EmailTaken, SubjectTaken, Unauthenticated, Forbidden, TooManyRequests),
 )
 def add_user() -> Response:
     """Make a user: for an administrator to do, or with the setup code for whoever runs the service."""
