@@ -7,6 +7,7 @@ one transaction under the lock of `access_heads`, so that it happens in one orde
 import base64
 import hashlib
 import hmac
+import ipaddress
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -376,4 +377,10 @@ def _digest(text: str) -> bytes:
 
 
 def _address(address: str) -> bytes:
-    return tries.subject_of("address", address)
+    """What the tries of an address are counted by: who has one of IPv6 has all that share its first 64 bits."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return tries.subject_of("address", address)
+    name = address if parsed.version == 4 else f"{int(parsed) >> 64:x}/64"
+    return tries.subject_of("address", name)
