@@ -99,12 +99,12 @@ def first_user(client: FlaskClient, email: str = "first@example.com", **fields: 
     return signed_in(client, answer.json, given["password"])
 
 
-def another(admin: Holder, email: str = "other@example.com", **fields: Any) -> Person:
+def another(maker: Holder, /, email: str = "other@example.com", **fields: Any) -> Person:
     """Have an administrator make another user, and sign in."""
     given = {"email": email, "password": PASSWORD, **fields}
-    answer = admin.post("/users", given)
+    answer = maker.post("/users", given)
     assert answer.status_code == 201, answer.text
-    return signed_in(admin.client, answer.json, given["password"])
+    return signed_in(maker.client, answer.json, given["password"])
 
 
 def sign_in(client: FlaskClient, email: str, password: str = PASSWORD) -> TestResponse:
