@@ -29,7 +29,7 @@ class ApiKeySchema(Schema):
     )
     expires_at = RecordedAt(load_default=None, allow_none=True)
     created_at = RecordedAt(dump_only=True)
-    last_used_at = RecordedAt(dump_only=True, metadata={"description": "To the minute."})
+    last_used_at = RecordedAt(dump_only=True, allow_none=True, metadata={"description": "To the minute."})
 
     @validates_schema
     def check_expiry(self, data: dict[str, Any], **_: Any) -> None:
