@@ -16,6 +16,8 @@ from sqlalchemy import inspect
 
 from benchmarks import servers
 from cashman import db, door, errors, headers, limits
+from cashman.access import Access
+from cashman.access.signing import signing_keys
 from cashman.config import INSTANCE_FOLDER, PREFIX, ConfigSchema
 from cashman.documentation import OF_A_NAMED_LEDGER, make_document
 from cashman.index import create_app
@@ -38,9 +40,13 @@ CHANGING = (
     (r"\d{4}-\d\d-\d\d", "<day>"),
     (r'W/"(\d+)-[0-9a-f]{16}-[0-9a-f]{16}"', r'W/"\1-<tag>"'),
     (r"\bcursor=[\w-]+", "cursor=<cursor>"),
+    (r"\beyJ[\w.-]+…?", "<token>"),
+    (r"\bcashman_[\w-]{43}", "<key>"),
     (r"(?m)^Date: .*$", "Date: <now>"),
 )
 """What is another each time, and what it is compared as."""
+
+SETUP_CODE = re.compile(r"\b[A-Z2-7]{4}(?:-[A-Z2-7]{4}){4}\b")
 
 ON_EVERY_ANSWER = {name for name, _ in (*headers._pairs(None, secure=False, page=False, varies=False), *door._GUARDED)}
 """The headers that the tour leaves out."""
@@ -65,23 +71,38 @@ def tour(text: str) -> list[tuple[str, str]]:
 
 
 def run_tour(text: str, database_url: str) -> list[tuple[str, str, str]]:
-    """Each command of a text, what it is said to print and what it prints, all against one new ledger."""
+    """Each command of a text, what it is said to print and what it prints: all in one shell, against one new ledger."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
         "CASHMAN_DATABASE_URL": database_url,
         "PYTHONPATH": str(REPOSITORY),
     }
-    found = []
+    steps = tour(text)
     with servers.cashman(database_url) as server:
-        for command, said in tour(text):
-            adapted = command.replace("localhost:5000", f"127.0.0.1:{server.port}")
-            adapted = adapted.replace("./bootstrap.sh cli", f"'{sys.executable}' -m cashman")
-            result = subprocess.run(
-                ["sh", "-c", adapted], cwd=REPOSITORY, env=environment, capture_output=True, timeout=30, check=True
-            )
-            printed = result.stdout.decode().replace("\r\n", "\n").strip("\n")
-            found.append((command, said, printed))
-    return found
+        script = "".join(f"{command}\nprintf '\\036'\n" for command, _ in steps)
+        script = script.replace("localhost:5000", f"127.0.0.1:{server.port}")
+        script = script.replace("./bootstrap.sh cli", f"'{sys.executable}' -m cashman")
+        script = SETUP_CODE.sub(setup_code(database_url), script)
+        result = subprocess.run(
+            ["sh", "-eu"],
+            input=script.encode(),
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+    printed = result.stdout.decode().replace("\r\n", "\n").split("\036")
+    return [(command, said, of.strip("\n")) for (command, said), of in zip(steps, printed[:-1], strict=True)]
+
+
+def setup_code(database_url: str) -> str:
+    """What the log of a server shows at the start."""
+    books = Books(db.connect(database_url))
+    try:
+        return Access(books, signing_keys(books.database, None)).setup_code()
+    finally:
+        books.database.close()
 
 
 def shape(output: str) -> str:
@@ -106,10 +127,11 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_the_tour_prints_what_the_readme_says(tmp_path):
+@pytest.mark.parametrize("name", ["tour", "who"])
+def test_the_commands_print_what_the_readme_says(name, tmp_path):
     if shutil.which("curl") is None:
         missing("curl")
-    steps = run_tour(section("tour"), f"sqlite:///{tmp_path / 'cashman.db'}")
+    steps = run_tour(section(name), f"sqlite:///{tmp_path / 'cashman.db'}")
     assert len(steps) > 10
     assert [(command, shape(printed)) for command, _, printed in steps] == [
         (command, shape(said)) for command, said, _ in steps
