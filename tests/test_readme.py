@@ -9,13 +9,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
+from babel import Locale
 from conftest import missing
 from marshmallow import Schema
 from sqlalchemy import inspect
 
 from benchmarks import servers
-from cashman import db, door, errors, headers, limits
+from cashman import cli, db, door, errors, headers, limits
 from cashman.access import Access
 from cashman.access.signing import signing_keys
 from cashman.config import INSTANCE_FOLDER, PREFIX, ConfigSchema
@@ -25,6 +27,7 @@ from cashman.ledger import Books
 from cashman.model.account import KINDS
 from cashman.model.filter import FilterSchema
 from cashman.model.report import DIMENSIONS, SummarySchema
+from cashman.translations import LANGUAGES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -249,8 +252,42 @@ def test_the_limits_of_the_readme_are_those_of_the_code():
         "LINES_MAX": r"from 1 to (\d+)\.",
         "BATCH_TRANSACTIONS_MAX": r"up to ([\d,]+) in one commit",
         "MINOR_UNITS_MAX": r"At most ([\d,]+) minor units",
+        "PASSWORD_CHARACTERS_MIN": r"A password\s+has (\d+) to \d+ characters",
+        "PASSWORD_CHARACTERS_MAX": r"A password\s+has \d+ to (\d+) characters",
+        "SIGN_IN_TRIES_OF_ACCOUNT": r"After (\d+) wrong tries for one e-mail",
+        "SIGN_IN_TRIES_OF_ADDRESS": r"or (\d+) from one address",
+        "API_KEYS_MAX": r"A user has at most (\d+) API\s+keys",
+        "SESSIONS_MAX": r"API\s+keys, (\d+) sessions",
+        "LEDGERS_MAX": r"and (\d+) ledgers",
+        "LEDGER_MEMBERS_MAX": r"a ledger ([\d,]+) members",
+        "TOKEN_CHARACTERS_MAX": r"A token has at most ([\d,]+)\s+characters",
     }.items():
         assert int(re.search(said, README)[1].replace(",", "")) == getattr(limits, name), name
+    for name, said, seconds in (
+        ("ACCESS_SECONDS", r"An access token is good for (\d+) minutes", 60),
+        ("REFRESH_SECONDS", r"It is good for (\d+) days", 86_400),
+        ("SIGN_IN_SECONDS", r"within (\d+) minutes", 60),
+    ):
+        assert int(re.search(said, README)[1]) * seconds == getattr(limits, name), name
+
+
+def test_the_commands_of_the_readme_are_those_of_the_command_line():
+    def paths(command: click.Command, path: str) -> set[str]:
+        if not isinstance(command, click.Group):
+            return {path}
+        return {found for name, part in command.commands.items() for found in paths(part, f"{path} {name}")}
+
+    table = README.split("| command | |\n")[1].split("\n\n")[0]
+    assert {cell.removesuffix(" E-MAIL") for cell in first_cells(table)} == paths(cli.cashman, "cashman")
+
+
+def test_the_languages_of_the_readme_are_those_that_there_are():
+    said = re.search(r"Errors and pages are in ([^.]*?), as", README)[1]
+    languages = {Locale.parse(language).english_name for language in LANGUAGES}
+    assert (
+        set(re.split(r", | or ", " ".join(said.split()).replace("Brazilian Portuguese", "Portuguese (Brazil)")))
+        == languages
+    )
 
 
 def test_the_journal_entry_of_the_architecture_has_the_hashes_that_are_said():
