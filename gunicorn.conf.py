@@ -1,6 +1,7 @@
 """How gunicorn serves Cashman. The master never imports the package: each worker does, after the fork."""
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -86,6 +87,11 @@ def post_worker_init(worker):
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+    # What the service has to say goes where gunicorn's own errors go.
+    own = logging.getLogger("cashman")
+    own.handlers, own.propagate = worker.log.error_log.handlers, False
+    own.setLevel(worker.log.error_log.level)
 
     gevent.spawn(_open_books, worker)
     gevent.spawn(_expire, worker)

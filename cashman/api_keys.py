@@ -8,6 +8,7 @@ from cashman import current, door
 from cashman.db import AnyRow, rfc3339
 from cashman.errors import Forbidden, NotFound, TooMany
 from cashman.model.api_key import ApiKeySchema
+from cashman.translations import message
 from cashman.wire import JSON, NO_STORE, array_of, contract, empty_response, encode_json, load_body, refers_to
 
 bp = Blueprint("api_keys", __name__, url_prefix="/api-keys")
@@ -41,8 +42,10 @@ def get_keys() -> Response:
     problems=(Forbidden, TooMany),
 )
 def add_key() -> Response:
-    """Make an API key for a machine."""
+    """Make an API key for a machine. It takes a person: a key makes no keys, which would outlive it."""
     door.user_id(current.caller())
+    if current.caller().key_id is not None:
+        raise Forbidden(message("It takes an access token: a key makes no keys."))
     row, key = current.access().make_key(current.caller(), load_body(ApiKeySchema))
     headers = {"Location": f"/api-keys/{row.id}", **NO_STORE}
     return Response(encode_json(_document(row, key=key)), 201, headers, mimetype=JSON)

@@ -1,5 +1,7 @@
 """The books of the app that serves this request, and who makes it."""
 
+from collections.abc import Callable
+
 from flask import Flask, current_app, g
 
 from cashman.access import Access, Caller
@@ -53,6 +55,13 @@ def ledger_ulid() -> str | None:
     """The ledger that the path names; None where that is the caller's own."""
     found: str | None = g.get("ledger_ulid")
     return found
+
+
+def ask_again() -> None:
+    """Have the door ask again who the caller is: they may not be welcome any more, after they have held a body back."""
+    again: Callable[[], None] | None = g.get("ask_again")
+    if again is not None:
+        again()
 
 
 def prefix() -> str:

@@ -61,7 +61,8 @@ def init_app(app: Flask) -> None:
 def announcement(app: Flask) -> str:
     """Who gets in, for the log at the start; until there is a user, with what the first one has to know."""
     access, door = current.access(app), app.extensions[KEY]
-    code = access.setup_code()  # which also makes the key that tokens are signed with
+    access.open()
+    code = access.setup_code()
     access.catch_up()
     if door.auth == "open":
         who = "The door is open to everybody, as CASHMAN_AUTH says."
@@ -101,6 +102,7 @@ def enter() -> None:
     if needs == "anyone":
         return
     g.guarded = True
+    g.ask_again = enter
     caller = identify()
     if needs == "member":
         pass  # a key of one ledger sees that one

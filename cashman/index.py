@@ -50,6 +50,7 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     problems.init_app(app)
     door.init_app(app)
     app.before_request(wire.refuse_stray_query)
+    app.before_request(wire.refuse_stray_key)
     of_a_ledger = (
         *transactions.blueprints,
         transfers.bp,

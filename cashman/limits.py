@@ -75,3 +75,4 @@ SIGN_IN_TRIES_OF_ADDRESS: Final = 100  # in SIGN_IN_SECONDS: many people may be 
 RATE_SECONDS: Final = 60  # over which requests are counted for CASHMAN_RATE_LIMIT
 LAST_USE_SECONDS: Final = 60  # how exactly the last use of an API key is known
 HASHES_AT_ONCE: Final = 2  # of passwords, in one worker: each takes 64 MB
+BODY_SECONDS: Final = 0.05  # where a body takes longer to come, who sends it is asked for again

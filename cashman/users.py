@@ -205,6 +205,8 @@ def _revise(id: str, values: dict[str, Any]) -> Response:
                 errors[name] = [message("Only an administrator changes that.")]
     proof = values.pop("current_password", None)
     changes = [name for name in GUARDED if name in values and values[name] != getattr(user, name, None)]
+    if "email" in changes and not caller.admin and user.password_hash is None:
+        errors["email"] = [message("Only an administrator changes that.")]  # the outside issuer may go by it
     if changes and caller.user_id == id and user.password_hash is not None and proof is None:
         errors["current_password"] = [message("Is needed to change e-mail or password.")]
     if errors:

@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -33,6 +34,7 @@ from cashman.ledger import Ledger
 from cashman.limits import (
     BATCH_BYTES_MAX,
     BATCH_TRANSACTIONS_MAX,
+    BODY_SECONDS,
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
     JSON_DEPTH_MAX,
 )
@@ -196,7 +198,11 @@ def read_body(media_types: Iterable[str] = (JSON,)) -> bytes:
         raise UnsupportedMediaType(
             headers={"Accept-Post": ", ".join(media_types)} if request.method == "POST" else None
         )
-    return request.get_data(cache=False)
+    began = time.monotonic()
+    body = request.get_data(cache=False)
+    if time.monotonic() - began > BODY_SECONDS:
+        current.ask_again()
+    return body
 
 
 def load_body(schema_class: type[Schema], media_types: Iterable[str] = (JSON,), **options: Any) -> Any:
@@ -277,6 +283,15 @@ def refuse_stray_query() -> None:
         terms = getattr(current_app.view_functions[request.url_rule.endpoint], "contract", None)
         if terms is None or terms.query is None:
             raise Invalid(errors={name: ["Unknown query parameter."] for name in request.args})
+
+
+def refuse_stray_key() -> None:
+    """Run before every request: where nothing keeps an answer under a key, none is promised in silence."""
+    if request.method != "POST" or "Idempotency-Key" not in request.headers or request.url_rule is None:
+        return
+    terms = getattr(current_app.view_functions[request.url_rule.endpoint], "contract", None)
+    if terms is not None and terms.needs != "anyone" and "Idempotency-Key" not in terms.takes_headers:
+        raise Invalid(errors={"Idempotency-Key": [message("Not taken here: what this makes is made anew each time.")]})
 
 
 def expected_versions() -> frozenset[tuple[int, int]] | None:
@@ -465,7 +480,7 @@ def idempotency_key() -> str | None:
 
 def _fingerprint(asked: Any) -> bytes:
     """A hash of the method, the path and the loaded fields: 50 and 50.00 ask for the same."""
-    path = request.path.removeprefix(current.prefix()).rstrip("/")
+    path = request.path.rstrip("/")
     return hashlib.sha256(msgspec.json.encode([request.method, path, _without_trailing_zeros(asked)])).digest()
 
 

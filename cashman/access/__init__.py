@@ -19,12 +19,13 @@ from sqlalchemy import Connection, select, update
 from cashman.access import api_keys, members, sessions, tries, users
 from cashman.access.caller import BOOTSTRAP, OPEN_DOOR, Caller
 from cashman.access.directory import Directory, Membership
-from cashman.access.issuer import Issuer
+from cashman.access.issuer import Issuer, OutsideClaims
 from cashman.access.passwords import hash_password, is_outdated, verify_password
 from cashman.access.signing import Keyring, SigningKeys
 from cashman.access.tokens import AccessClaims, Tokens
-from cashman.db import AnyRow, table, utc_now
+from cashman.db import AnyRow, table, unavailable, utc_now
 from cashman.errors import (
+    ConfigurationError,
     Forbidden,
     Invalid,
     InvalidToken,
@@ -104,11 +105,20 @@ class Access:
             self._note_use(key)
             return caller
         if self.issuer is not None and self.issuer.issued(token):
-            outside = self.issuer.check(token)
-            email = None if outside.email is None else users.email_key(outside.email)
-            return self.directory.user_of_subject(outside.subject, email)
+            return self._outside_user(self.issuer.check(token))
         claims = self._check_access(token)
         return self.directory.user_of_session(claims.user_id, claims.session_id)
+
+    def _outside_user(self, claims: OutsideClaims) -> Caller:
+        """The user whom the outside issuer means: by subject, which is noted when the e-mail is first met."""
+        try:
+            return self.directory.user_of_subject(claims.subject)
+        except InvalidToken:
+            email = claims.email
+            if email is None or self._read(lambda connection: users.awaited(connection, email)) is None:
+                raise
+        self._write(lambda connection: users.note_subject(connection, email, claims.subject))
+        return self.directory.user_of_subject(claims.subject)
 
     def _check_access(self, token: str) -> AccessClaims:
         """A token's claims; one whose signature was right once needs no more than a look at the clock."""
@@ -134,17 +144,25 @@ class Access:
         except StoreUnavailable:
             log.warning("the use of an API key cannot be noted right now")
 
+    def open(self) -> None:
+        """Make ready what tokens are signed with; raises StoreUnavailable or ConfigurationError."""
+        self.books.database.open()
+        self._keyring = self.keys.load()
+
     def _current_keys(self) -> Keyring:
         if self._keyring is None:
-            self.books.database.open()
-            self._keyring = self.keys.load()
+            try:
+                self.open()
+            except ConfigurationError as error:  # it was right at the start, and somebody has spoilt it since
+                log.error("tokens can be neither signed nor checked: %s", error)
+                raise unavailable("The signing keys cannot be read.") from error
+        assert self._keyring is not None
         return self._keyring
 
     def rotate_keys(self) -> None:
         """Sign with another key from now on; what the one before has signed stays good."""
         self.books.database.open()
         self._keyring = self.keys.rotate()
-        self._write(lambda connection: None)
 
     def membership(self, caller: Caller, ledger: str | None = None) -> Membership:
         """The caller's place in a ledger, by its ULID, or in their own; NotFound where they have none."""
@@ -253,6 +271,8 @@ class Access:
             first = not connection.execute(select(AccessHead.founded)).scalar_one()
             if setup_code is not None and not first:
                 raise Forbidden(message("There is a user already: the setup code is good for the first one only."))
+            if first and hash_ is None and self.issuer is None:
+                raise Invalid(errors={"password": [message("The first user needs one, or nobody could sign in.")]})
             if first:
                 connection.execute(update(table(AccessHead)).values(founded=True))
             return users.make(connection, values, hash_, first=first, currency=self.books.currency, actor=actor)

@@ -18,6 +18,8 @@ class Caller:
     """Who the journal says it was."""
     user_id: str | None = None
     session_id: str | None = None
+    key_id: str | None = None
+    """The API key that the request was made with."""
     admin: bool = False
     """Whether it is for them to say who else may come in."""
     scope: str = SCOPES[-1]

@@ -24,8 +24,6 @@ _user_of_session = _users.join(Session, Session.user_id == User.id).where(
     User.id == bindparam("user_id"), Session.id == bindparam("session_id")
 )
 _user_of_subject = _users.where(User.subject == bindparam("subject"))
-# An e-mail stands for a user of whom no subject was noted: a noted one is the only one that will do.
-_user_of_email = _users.where(User.email_key == bindparam("email_key"), User.subject.is_(None))
 _user_of_key = (
     _users.add_columns(
         ApiKey.id.label("key_id"),
@@ -90,14 +88,9 @@ class Directory:
         """The user whose session it is; InvalidToken where it has ended, or the user is gone."""
         return self._user(_user_of_session, session_id, user_id=user_id, session_id=session_id)
 
-    def user_of_subject(self, subject: str, email_key: str | None) -> Caller:
-        """The user whom the outside issuer means: by subject, else by an e-mail that it has verified."""
-        try:
-            return self._user(_user_of_subject, subject=subject)
-        except InvalidToken:
-            if email_key is None:
-                raise
-        return self._user(_user_of_email, email_key=email_key)
+    def user_of_subject(self, subject: str) -> Caller:
+        """The user whom the outside issuer calls so."""
+        return self._user(_user_of_subject, subject=subject)
 
     def _user(self, asked: Select[*tuple[Any, ...]], session: str | None = None, /, **named: str) -> Caller:
         def find(connection: Connection) -> Caller | None:
@@ -118,7 +111,7 @@ class Directory:
             if row is None:
                 return None
             own = {} if row.only is None else {"home": row.only, "only_home": True}
-            return _caller(row, f"key:{row.key_id}", scope=row.scope, **own), row
+            return _caller(row, f"key:{row.key_id}", key_id=row.key_id, scope=row.scope, **own), row
 
         found = self._get(hash_, find)
         if found is None or (found[1].expires_at is not None and found[1].expires_at <= utc_now()):

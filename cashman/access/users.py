@@ -10,10 +10,18 @@ from ulid import ULID
 from cashman.access import sessions
 from cashman.changes import OWNER
 from cashman.db import AnyRow, table, utc_now
-from cashman.errors import AlreadyChanged, EmailTaken, LastAdministrator, LastOwner, NotFound, SubjectTaken
-from cashman.ledger import ENTRIES_AT_FIRST, OWN_LEDGER, found_ledger
+from cashman.errors import (
+    AlreadyChanged,
+    EmailTaken,
+    InvalidToken,
+    LastAdministrator,
+    LastOwner,
+    NotFound,
+    SubjectTaken,
+)
+from cashman.ledger import OWN_LEDGER, found_ledger
 from cashman.model.access import ApiKey, Member, Session, User
-from cashman.model.ledger import JournalHead, LedgerRecord
+from cashman.model.ledger import LedgerRecord
 
 _COLUMNS: Final = (*User.__table__.columns, LedgerRecord.ulid.label("ledger"))
 _JOINED: Final = select(*_COLUMNS).join(LedgerRecord, LedgerRecord.id == User.ledger_id)
@@ -103,6 +111,30 @@ def change(
     return by_id(connection, user_id)
 
 
+def awaited(connection: Connection, email: str) -> AnyRow | None:
+    """Whom an e-mail that the outside issuer has verified stands for: a user made for that, whom it has not named yet.
+
+    That is one without a password: whoever has one could have given themselves the e-mail of somebody else.
+    """
+    asked = _JOINED.where(
+        User.email_key == email_key(email),
+        User.password_hash.is_(None),
+        User.subject.is_(None),
+        User.revoked.is_(False),
+    )
+    return connection.execute(asked).one_or_none()
+
+
+def note_subject(connection: Connection, email: str, subject: str) -> None:
+    """Note what the outside issuer calls a user: from now on it is that, and not the e-mail, that counts."""
+    user = awaited(connection, email)
+    taken = connection.execute(select(User.id).where(User.subject == subject)).first()
+    if user is None or taken is not None:
+        raise InvalidToken()
+    values = {"subject": subject, "version": user.version + 1}
+    connection.execute(update(table(User)).where(User.id == user.id), values)
+
+
 def rehash(connection: Connection, user_id: str, password_hash: str) -> None:
     """Keep the same password in a newer way."""
     connection.execute(update(table(User)).where(User.id == user_id), {"password_hash": password_hash})
@@ -117,7 +149,7 @@ def delete_user(connection: Connection, user_id: str, expected: frozenset[int] |
         _check_administrators(connection, user_id)
     owned = select(Member.ledger_id).where(Member.principal == user.principal, Member.role == "owner")
     for ledger_id in connection.execute(owned).scalars().all():
-        if not _is_untouched(connection, ledger_id):
+        if ledger_id == OWN_LEDGER or _is_shared(connection, ledger_id):
             check_owners(connection, ledger_id, user.principal)
     for of_user in (Session, ApiKey):
         connection.execute(delete(table(of_user)).where(of_user.user_id == user_id))
@@ -125,11 +157,10 @@ def delete_user(connection: Connection, user_id: str, expected: frozenset[int] |
     connection.execute(delete(table(User)).where(User.id == user_id))
 
 
-def _is_untouched(connection: Connection, ledger_id: int) -> bool:
-    """Whether nothing was ever done in a ledger, and nobody else shares it: then nobody will miss it."""
-    sequence = connection.execute(select(JournalHead.sequence).where(JournalHead.ledger_id == ledger_id)).scalar_one()
-    members = connection.execute(select(func.count()).where(Member.ledger_id == ledger_id)).scalar_one()
-    return (sequence, members) == (ENTRIES_AT_FIRST, 1)
+def _is_shared(connection: Connection, ledger_id: int) -> bool:
+    """Whether a ledger has more than one member: the others would be left without an owner."""
+    members: int = connection.execute(select(func.count()).where(Member.ledger_id == ledger_id)).scalar_one()
+    return members > 1
 
 
 def check_owners(connection: Connection, ledger_id: int, but: str) -> None:

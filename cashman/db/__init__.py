@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from cashman.db.base import Database, off_loop
+from cashman.db.base import Database, off_loop, unavailable
 from cashman.db.postgresql import PostgresDatabase
 from cashman.db.sqlite import SqliteDatabase
 from cashman.db.types import AnyRow, Base, Instant, JsonText, key_text, rfc3339, table, utc_now
@@ -24,6 +24,7 @@ __all__ = [
     "off_loop",
     "rfc3339",
     "table",
+    "unavailable",
     "utc_now",
 ]
 
