@@ -88,7 +88,7 @@ NEEDS = {
     ("PATCH", f"/users/{ID}"): "oneself",
     ("DELETE", f"/users/{ID}"): "oneself",
     ("GET", "/api-keys"): "account",
-    ("POST", "/api-keys"): "account",
+    ("POST", "/api-keys"): "person",
     ("GET", f"/api-keys/{ID}"): "whose it is",
     ("DELETE", f"/api-keys/{ID}"): "whose it is",
     ("GET", "/ledgers"): "somebody",
@@ -145,6 +145,7 @@ def expected(asker: Asker, needs: str, method: str, rule: str) -> str | int:
     return {
         "account": "in",
         "session": 403 if asker.key else "in",
+        "person": 403 if asker.key else "in",
         "administrator": "in" if asker.admin else 403,
         "oneself": "in" if asker.is_owner or asker.admin else 404,
         "whose it is": "in" if asker.is_owner else 404,
@@ -168,6 +169,7 @@ class World:
         self.owner = another(self.admin, "owner@example.com")
         self.guest = another(self.admin, "guest@example.com")
         self.ledger = self.home_of(self.owner)
+        self.owner.share(self.owner.ledger, another(self.admin, "constant@example.com"), "viewer")
         for _ in range(2):  # so many that nobody else has one of the same number
             self.account = self.made("accounts")
         self.known = {name: self.made(name) for name in ("expenses", "incomes", "transactions", "transfers")}
