@@ -652,3 +652,59 @@ def test_the_first_user_can_go_where_others_stay(admin: Person, client: FlaskCli
     late = {"email": "late@example.com", "password": PASSWORD, "setup_code": setup_code(client)}
     assert problem(client.post("/users", json=late)) == (403, "forbidden")
     assert len(heir.get(f"/ledgers/{admin.ledger}/expenses").json) == 1
+
+
+# At once.
+
+
+def at_once(*asks: Callable[[], TestResponse]) -> list[int]:
+    """What each of several requests that come together is answered, in order."""
+    with ThreadPoolExecutor(len(asks)) as pool:
+        return sorted(pool.map(lambda ask: ask().status_code, asks))
+
+
+def elsewhere(holder: Holder, worker: FlaskClient) -> Holder:
+    """The same caller, who asks another worker, over a connection of their own."""
+    return Holder(worker.application.test_client(), holder.token)
+
+
+def test_two_administrators_who_put_each_other_out_at_once_leave_one(admin: Person, worker: FlaskClient) -> None:
+    other = another(admin, admin=True)
+    there = elsewhere(other, worker)
+    answers = at_once(
+        lambda: admin.patch(f"/users/{other.id}", {"admin": False}),
+        lambda: there.patch(f"/users/{admin.id}", {"admin": False}),
+    )
+    assert answers in ([200, 404], [200, 409])  # too late to be one, or in time and the last
+    held = [Holder(admin.client, person.token).get("/users").status_code for person in (admin, other)]
+    assert sorted(held) == [200, 403]
+
+
+def test_two_owners_who_leave_at_once_leave_one(admin: Person, worker: FlaskClient) -> None:
+    other = another(admin)
+    admin.share(admin.ledger, other, "owner")
+    there, path = elsewhere(other, worker), f"/ledgers/{admin.ledger}/members"
+    answers = at_once(
+        lambda: admin.delete(f"{path}/{admin.id}"),
+        lambda: there.delete(f"{path}/{other.id}"),
+    )
+    assert answers == [204, 409]
+
+
+def test_of_two_who_want_the_same_email_at_once_one_gets_it(admin: Person, worker: FlaskClient) -> None:
+    there = elsewhere(admin, worker)
+    answers = at_once(
+        lambda: admin.post("/users", {"email": "same@example.com", "subject": "s"}),
+        lambda: there.post("/users", {"email": "SAME@example.com", "subject": "s"}),
+    )
+    assert answers == [201, 409]
+
+
+def test_of_two_changes_of_one_version_at_once_one_is_made(admin: Person, worker: FlaskClient) -> None:
+    there, path, first = elsewhere(admin, worker), f"/users/{admin.id}", {"If-Match": '"1"'}
+    answers = at_once(
+        lambda: admin.patch(path, {"name": "one"}, headers=first),
+        lambda: there.patch(path, {"name": "two"}, headers=first),
+    )
+    assert answers == [200, 412]
+    assert admin.get(path).json["version"] == 2
