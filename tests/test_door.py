@@ -1,8 +1,10 @@
 """The door: who gets in without a token, what everybody else is told, and what the log says of it."""
 
+import contextlib
 import json
 import re
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -710,3 +712,23 @@ def test_the_log_of_a_real_server_says_at_the_start_which_door_is_open(serve: Ca
     service.stop()
     service.start()
     assert wait_for(service, "The door is open to everybody, as CASHMAN_AUTH says.(.*)") == ""
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
+def test_what_nobody_foresaw_is_told_in_the_log_without_any_secret(
+    serve: Callable[..., Service], database_url: str
+) -> None:
+    """Such as a column that somebody has renamed: what was to be written there is not told."""
+    service = serve()
+    code = told_code(service)
+    with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as database:
+        database.execute("ALTER TABLE users RENAME COLUMN name TO somewhere_else")
+    given = {"email": "first@example.com", "password": PASSWORD, "setup_code": code}
+    assert Browser(service).ask("POST", "/users", given)[0] == 500
+    service.stop()
+    log = service.log.read_text()
+    assert "an unforeseen error" in log
+    assert "Traceback" in log
+    assert "users" in log
+    for secret in (PASSWORD, "argon2", "first@example.com"):
+        assert secret not in log, secret
