@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, insert, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cashman import db
-from cashman.db import Database, PostgresDatabase, SqliteDatabase, postgresql, rfc3339, sqlite
+from cashman.db import Database, PostgresDatabase, SqliteDatabase, postgresql, rfc3339, sqlite, table, utc_now
 from cashman.errors import ConfigurationError, StoreUnavailable
 from cashman.ledger import Books, Ledger
+from cashman.model.access import SigningKeyRecord
 from cashman.model.expense import Expense
 from cashman.model.filter import Filter
 
@@ -883,3 +884,14 @@ def test_a_server_that_is_full_or_stopping_is_out_of_reach_and_tried_once(ledger
     with pytest.raises(DBAPIError):
         fail("22012")  # the control: a division by zero is no store that is away
     assert record(ledger) == 3
+
+
+def test_an_error_tells_nothing_of_what_was_to_be_written(books: Books) -> None:
+    """Whatever is logged of it: words, hashes of passwords, the secrets that sign."""
+    row = {"kid": "Xanthippe", "secret": b"Xanthippe", "created_at": utc_now()}
+    statement = insert(table(SigningKeyRecord))
+    with pytest.raises(IntegrityError) as refused:
+        books.database.write(lambda connection: [connection.execute(statement, row) for _ in range(2)])
+    assert "signing_keys" in str(refused.value)
+    told = str(refused.value).replace(str(refused.value.orig), "")  # PostgreSQL itself names the key
+    assert "Xanthippe" not in told

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -275,3 +276,19 @@ def test_a_disk_that_fills_up_under_the_service_is_survived(sqlite_service: Serv
     post_all(sqlite_service, rows[40:60])
     assert len(sqlite_service.transactions()) == len(before) + 20
     assert sqlite_service.workers == workers, "no worker was replaced"
+
+
+def test_signing_keys_that_cannot_be_read_are_told_in_the_log_and_mended_without_a_restart(
+    sqlite_service: Service, tmp_path: Path
+) -> None:
+    """What the service logs itself, and not gunicorn, reaches the same log."""
+    keys = tmp_path / "cashman.db.keys"
+    credentials = {"email": "ann@example.com", "password": "correct horse"}
+    environment = {**os.environ, "CASHMAN_DATABASE_URL": sqlite_service.database_url}
+    command = [sys.executable, "-m", "cashman", "user", "add", credentials["email"], "--password", "correct horse"]
+    keys.chmod(0o640)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert sqlite_service.request("POST", "/tokens", credentials)[0] == 503
+    assert "tokens can be neither signed nor checked" in sqlite_service.log.read_text()
+    keys.chmod(0o600)
+    assert sqlite_service.request("POST", "/tokens", credentials)[0] == 200

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from cashman import access, current
 from cashman.access import tries
+from cashman.access.issuer import OutsideClaims
 from cashman.db import table
 from cashman.index import create_app
 from cashman.ledger import Books
@@ -623,13 +624,34 @@ def test_who_is_deleted_leaves_nothing_but_the_journal(admin: Person, worker: Fl
     assert again.get("/expenses").json == []
 
 
-def test_the_last_owner_of_a_used_ledger_stays(admin: Person) -> None:
+def test_who_keeps_books_alone_can_go_and_the_books_stay(admin: Person, books: Books) -> None:
+    person = another(admin)
+    assert person.post("/expenses", PIZZA).status_code == 204
+    assert admin.delete(f"/users/{person.id}").status_code == 204
+    assert problem(person.get("/expenses")) == (401, "invalid-token")
+    assert sorted(one.transactions for one in verify(books.database)) == [0, 1]
+
+
+def test_nobody_is_held_by_a_ledger_that_they_never_asked_for(admin: Person) -> None:
+    person, mischief = another(admin), another(admin, "third@example.com")
+    ledger = mischief.new_ledger()
+    assert mischief.post(f"/ledgers/{ledger}/expenses", PIZZA).status_code == 204
+    mischief.share(ledger, person, "owner")
+    assert mischief.delete(f"/ledgers/{ledger}/members/{mischief.id}").status_code == 204
+    assert admin.delete(f"/users/{person.id}").status_code == 204
+
+
+def test_the_last_owner_of_the_first_books_stays(admin: Person) -> None:
+    another(admin, admin=True)
+    assert problem(admin.delete(f"/users/{admin.id}")) == (409, "last-owner")
+
+
+def test_the_last_owner_of_a_used_ledger_that_is_shared_stays(admin: Person) -> None:
     person, other = another(admin), another(admin, "third@example.com")
     assert person.post("/expenses", PIZZA).status_code == 204
+    person.share(person.ledger, other, "editor")
     for who in (person, admin):
         assert problem(who.delete(f"/users/{person.id}")) == (409, "last-owner")
-    person.share(person.ledger, other, "editor")
-    assert problem(person.delete(f"/users/{person.id}")) == (409, "last-owner")
     person.share(person.ledger, other, "owner")
     assert person.delete(f"/users/{person.id}").status_code == 204
     assert [one["description"] for one in other.get(f"/ledgers/{person.ledger}/expenses").json] == ["pizza"]
@@ -708,3 +730,78 @@ def test_of_two_changes_of_one_version_at_once_one_is_made(admin: Person, worker
     )
     assert answers == [200, 412]
     assert admin.get(path).json["version"] == 2
+
+
+# Without a password.
+
+
+class OutsideIssuer:
+    """An issuer whose tokens say what they mean in plain words: the subject, and an e-mail that is verified."""
+
+    def issued(self, token: str) -> bool:
+        return token.startswith("outside")
+
+    def check(self, token: str) -> OutsideClaims:
+        _, subject, *email = token.split()
+        return OutsideClaims(subject, email[0] if email else None, 2_000_000_000)
+
+
+@pytest.fixture
+def outside(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an outside issuer believed."""
+    monkeypatch.setattr(current.access(app), "issuer", OutsideIssuer())
+
+
+def as_outsider(client: FlaskClient, subject: str, email: str = "") -> Holder:
+    """Whoever the outside issuer calls so."""
+    return Holder(client, f"outside {subject} {email}".strip())
+
+
+def test_the_first_user_needs_a_password_where_nobody_else_vouches_for_them(client: FlaskClient) -> None:
+    first = {"email": "a@example.com", "setup_code": setup_code(client)}
+    refused = client.post("/users", json=first)
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["password"])
+    assert client.get("/expenses").status_code == 200  # the door is as it was
+
+
+@pytest.mark.usefixtures("outside")
+def test_the_first_user_may_be_one_whom_the_outside_issuer_vouches_for(client: FlaskClient) -> None:
+    first = {"email": "a@example.com", "setup_code": setup_code(client)}
+    assert client.post("/users", json=first).status_code == 201
+    assert as_outsider(client, "idp|1", "A@example.com").get("/users/me").json["admin"] is True
+
+
+@pytest.mark.usefixtures("outside")
+def test_an_email_stands_for_a_user_once_and_then_it_is_the_subject(admin: Person, client: FlaskClient) -> None:
+    admin.post("/users", {"email": "ann@example.com"})
+    me = as_outsider(client, "idp|1", "Ann@Example.com").get("/users/me").json
+    assert (me["email"], me["subject"]) == ("ann@example.com", "idp|1")
+    assert as_outsider(client, "idp|1").get("/users/me").json["id"] == me["id"]
+    # Whoever has the address at the issuer later is somebody else.
+    assert problem(as_outsider(client, "idp|2", "ann@example.com").get("/users/me")) == (401, "invalid-token")
+
+
+@pytest.mark.usefixtures("outside")
+def test_an_email_that_users_gave_themselves_stands_for_nobody(admin: Person, client: FlaskClient) -> None:
+    mallory = another(admin, "mallory@example.com")
+    taken = mallory.patch(f"/users/{mallory.id}", {"email": "boss@example.com", "current_password": PASSWORD})
+    assert taken.status_code == 200
+    assert problem(as_outsider(client, "idp|boss", "boss@example.com").get("/users/me")) == (401, "invalid-token")
+
+
+@pytest.mark.usefixtures("outside")
+def test_who_has_no_password_changes_no_email_of_their_own(admin: Person, client: FlaskClient) -> None:
+    admin.post("/users", {"email": "ann@example.com"})
+    ann = as_outsider(client, "idp|1", "ann@example.com")
+    me = ann.get("/users/me").json
+    refused = ann.patch(f"/users/{me['id']}", {"email": "boss@example.com"})
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["email"])
+    assert admin.patch(f"/users/{me['id']}", {"email": "boss@example.com"}).status_code == 200
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_subject_of_a_revoked_user_does_not_fall_back_to_an_email(admin: Person, client: FlaskClient) -> None:
+    gone = admin.post("/users", {"email": "gone@example.com", "subject": "idp|1"}).json
+    admin.patch(f"/users/{gone['id']}", {"revoked": True})
+    admin.post("/users", {"email": "ann@example.com"})
+    assert problem(as_outsider(client, "idp|1", "ann@example.com").get("/users/me")) == (401, "invalid-token")

@@ -1,7 +1,9 @@
 """What a request may say and how an answer says it: JSON in and out, preferences, versions."""
 
 import datetime as dt
+import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -9,10 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
+from people import another, first_user
 from sqlalchemy.orm import Session
 
+from cashman import current, wire
 from cashman.chart import Chart
 from cashman.errors import MalformedDocument, UnsupportedMediaType
 from cashman.ledger import Ledger
@@ -330,3 +335,61 @@ def test_nothing_else_is_taken(bare: Flask, headers: dict[str, str]) -> None:
 def test_a_document_of_many_brackets_may_be_just_as_deep_as_allowed() -> None:
     document = parse_json(b"[" * JSON_DEPTH_MAX + b"1" + b"]" * (JSON_DEPTH_MAX - 1) + b", []]")
     assert document[1] == []
+
+
+# A body that is held back.
+
+
+class HeldBack(io.RawIOBase):
+    """A body whose sender is revoked before it comes."""
+
+    def __init__(self, body: bytes, meanwhile: Callable[[], None]) -> None:
+        self._body = io.BytesIO(body)
+        self._meanwhile = meanwhile
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._meanwhile()
+        return self._body.readinto(buffer)
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_who_holds_a_body_back_is_asked_for_again(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    monkeypatch.setattr(wire, "BODY_SECONDS", -1.0 if slow else 1e9)  # the latter is the control
+    admin = first_user(client)
+    person = another(admin)
+
+    def revoke() -> None:
+        current.access(client.application).change_user(person.id, {"revoked": True})
+
+    body = b'{"description": "pizza", "amount": 5}'
+    answer = client.post(
+        "/expenses",
+        headers={"Authorization": f"Bearer {person.token}", "Content-Type": "application/json"},
+        environ_overrides={"wsgi.input": HeldBack(body, revoke), "CONTENT_LENGTH": str(len(body))},
+    )
+    assert answer.status_code == (401 if slow else 204)
+    assert admin.get(f"/users/{person.id}").json["revoked"] is True
+
+
+# A key where none is kept.
+
+
+@pytest.mark.parametrize(("path", "body"), [("/ledgers", {"name": "x"}), ("/api-keys", {"name": "x", "scope": "read"})])
+def test_a_key_is_refused_where_no_answer_is_kept_under_it(client: FlaskClient, path: str, body: Any) -> None:
+    admin = first_user(client)
+    refused = admin.post(path, body, headers={"Idempotency-Key": "k"})
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["Idempotency-Key"])
+    assert admin.post(path, body).status_code == 201
+
+
+def test_a_key_stands_for_one_path_so_that_a_location_is_never_anothers(client: FlaskClient) -> None:
+    admin = first_user(client)
+    pizza = {"description": "pizza", "amount": 5}
+    assert admin.post("/expenses", pizza, headers={"Idempotency-Key": "k"}).status_code == 204
+    named = admin.post(f"/ledgers/{admin.ledger}/expenses", pizza, headers={"Idempotency-Key": "k"})
+    assert (named.status_code, named.json["type"]) == (422, "/problems/key-reused")

@@ -144,20 +144,23 @@ class Access:
         except StoreUnavailable:
             log.warning("the use of an API key cannot be noted right now")
 
-    def open(self) -> None:
+    def open(self) -> Keyring:
         """Make ready what tokens are signed with; raises StoreUnavailable or ConfigurationError."""
         self.books.database.open()
-        self._keyring = self.keys.load()
+        return self.keys.load()
 
     def _current_keys(self) -> Keyring:
-        if self._keyring is None:
-            try:
-                self.open()
-            except ConfigurationError as error:  # it was right at the start, and somebody has spoilt it since
-                log.error("tokens can be neither signed nor checked: %s", error)
-                raise unavailable("The signing keys cannot be read.") from error
-        assert self._keyring is not None
-        return self._keyring
+        if self._keyring is not None:
+            return self._keyring
+        version = self.directory.version
+        try:
+            keyring = self.open()
+        except ConfigurationError as error:  # it was right at the start, and somebody has spoilt it since
+            log.error("tokens can be neither signed nor checked: %s", error)
+            raise unavailable("The signing keys cannot be read.") from error
+        if version == self.directory.version:  # else there may be another key since
+            self._keyring = keyring
+        return keyring
 
     def rotate_keys(self) -> None:
         """Sign with another key from now on; what the one before has signed stays good."""

@@ -54,7 +54,8 @@ class Directory:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._version: int | None = None
+        self.version: int | None = None
+        """Where the head of all that stood when it was last looked at."""
         self.founded = False
         """Whether there was ever a user."""
         self._known: dict[Hashable, Any] = {}
@@ -63,9 +64,9 @@ class Directory:
         """Forget what may not hold any more; whether anything was forgotten."""
         version, founded = self.database.peek(_PEEK)
         self.founded = bool(founded)
-        if version == self._version:
+        if version == self.version:
             return False
-        self._version = version
+        self.version = version
         self._known.clear()
         return True
 
@@ -78,7 +79,7 @@ class Directory:
             return connection.execute(select(AccessHead.version)).scalar_one(), find(connection)
 
         version, found = self.database.read(read)
-        if found is not None and version == self._version:  # else somebody changed it meanwhile
+        if found is not None and version == self.version:  # else somebody changed it meanwhile
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
             self._known[key] = found

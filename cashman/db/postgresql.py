@@ -32,7 +32,13 @@ class PostgresDatabase(Database):
             "connect_timeout": int(LOCK_WAIT_SECONDS_MAX),
             "options": f"{options} -c lock_timeout={int(LOCK_WAIT_SECONDS_MAX * 1000)}".strip(),
         }
-        self.engine = create_engine(server, pool_size=5, max_overflow=10, connect_args=connect_args)
+        self.engine = create_engine(
+            server,
+            pool_size=5,
+            max_overflow=10,
+            connect_args=connect_args,
+            hide_parameters=True,  # an error is logged, and what was to be written is nobody's business
+        )
         # Single statements, each a transaction of its own: one round trip to the server, where others take four.
         self._peeking = create_engine(
             server,
@@ -40,6 +46,7 @@ class PostgresDatabase(Database):
             max_overflow=3,
             isolation_level="AUTOCOMMIT",
             pool_reset_on_return=None,
+            hide_parameters=True,
             connect_args=connect_args,
         )
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from cashman.db.base import Database, Replaced, unavailable
+from cashman.db.base import Database, Replaced, Result, Work, unavailable
 from cashman.errors import ConfigurationError, StoreUnavailable
 from cashman.limits import LOCK_WAIT_SECONDS_MAX
 from cashman.translations import message
@@ -47,6 +47,7 @@ class SqliteDatabase(Database):
         self._lock_path = path.with_name(path.name + ".lock")
         self._inode: int | None = None
         self._changes_checkpointed = 0
+        self._checkpoint_error: sqlite3.Error | None = None
         database = self
 
         class LockedClose(sqlite3.Connection):
@@ -71,7 +72,13 @@ class SqliteDatabase(Database):
         self._connect_driver = connect
         self._peeking: sqlite3.Connection | None = None
         self.engine = create_engine(
-            "sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=0, pool_timeout=30
+            "sqlite://",
+            creator=connect,
+            poolclass=QueuePool,
+            pool_size=4,
+            max_overflow=0,
+            pool_timeout=30,
+            hide_parameters=True,  # an error is logged, and what was to be written is nobody's business
         )
         event.listen(self.engine, "connect", self._configure)
         event.listen(self.engine, "begin", self._begin)
@@ -207,7 +214,15 @@ class SqliteDatabase(Database):
         try:
             driver.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
         except sqlite3.Error as error:
+            self._checkpoint_error = error
+
+    def _write_once(self, work: Work[Result]) -> Result:
+        """Say what went wrong on the loop: in a native thread, waiting for a handler's lock could last for ever."""
+        result = super()._write_once(work)
+        error, self._checkpoint_error = self._checkpoint_error, None
+        if error is not None:
             log.warning("the WAL could not be brought back into the database for now: %s", error)
+        return result
 
     def scrub(self) -> None:
         """Empty the WAL, which still holds the pages as they were, unless a reader needs it."""
