@@ -124,8 +124,11 @@ def _open_books(worker):
         except StoreUnavailable as error:
             if not told:
                 worker.log.warning("The books are out of reach; requests get 503 until they are back: %s", error)
-            told = True
-            gevent.sleep(1)
+        except Exception:
+            if not told:
+                worker.log.exception("The books cannot be opened; it is tried again")
+        told = True
+        gevent.sleep(1)
 
 
 def _expire(worker):

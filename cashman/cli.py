@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 from cashman import config, db
 from cashman.access import Access
 from cashman.access.signing import signing_keys
-from cashman.errors import ConfigurationError, Problem
+from cashman.errors import ConfigurationError, NotFound, Problem
 from cashman.journal import Head
 from cashman.ledger import Books
 from cashman.limits import FEED_ENTRIES_MAX, PAGE_ROWS_MAX
@@ -117,7 +117,7 @@ def add(email: str, name: str | None, admin: bool, password: str) -> None:
 def passwd(email: str, password: str) -> None:
     """Give a user another password; all their sessions end."""
     access = open_access()
-    access.change_user(access.user_with(email).id, _checked({"email": email, "password": password}))
+    access.change_user(_id_of(access, email), _checked({"email": email, "password": password}))
 
 
 @user.command()
@@ -125,7 +125,7 @@ def passwd(email: str, password: str) -> None:
 def revoke(email: str) -> None:
     """Keep a user out from now on, with every token and key; `restore` lets them in again."""
     access = open_access()
-    access.change_user(access.user_with(email).id, {"revoked": True})
+    access.change_user(_id_of(access, email), {"revoked": True})
 
 
 @user.command()
@@ -133,7 +133,7 @@ def revoke(email: str) -> None:
 def restore(email: str) -> None:
     """Let a revoked user in again."""
     access = open_access()
-    access.change_user(access.user_with(email).id, {"revoked": False})
+    access.change_user(_id_of(access, email), {"revoked": False})
 
 
 @user.command("list")
@@ -156,6 +156,14 @@ def keys() -> None:
 def rotate() -> None:
     """Sign with a new key from now on; nobody is signed out."""
     open_access().rotate_keys()
+
+
+def _id_of(access: Access, email: str) -> str:
+    try:
+        found: str = access.user_with(email).id
+    except NotFound:
+        raise click.ClickException("no user has this e-mail") from None
+    return found
 
 
 def _checked(given: dict[str, Any]) -> dict[str, Any]:

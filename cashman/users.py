@@ -18,7 +18,6 @@ from cashman.errors import (
     SubjectTaken,
     TooManyRequests,
     Unauthenticated,
-    WrongCredentials,
 )
 from cashman.model.user import READ_ONLY, NewUserSchema, UserRevisionSchema, UsersQuerySchema
 from cashman.translations import message
@@ -154,7 +153,6 @@ _REVISE_PROBLEMS: Final = (
     EmailTaken,
     SubjectTaken,
     LastAdministrator,
-    WrongCredentials,
     TooManyRequests,
 )
 

@@ -305,12 +305,12 @@ class Access:
         return self._write(lambda connection: users.change(connection, user_id, others, hash_, expected))
 
     def check_password(self, user_id: str, password: str, address: str) -> None:
-        """Have a user prove who it is; the tries count as those to sign in."""
+        """Have a user prove who it is by `current_password`; the tries count as those to sign in."""
         user = self.user(user_id)
         account = tries.subject_of("account", user.email_key)
         when = self._try((_address(address), SIGN_IN_TRIES_OF_ADDRESS), (account, SIGN_IN_TRIES_OF_ACCOUNT))
         if not verify_password(user.password_hash, password):
-            raise WrongCredentials()
+            raise Invalid(errors={"current_password": [message("Is not the password.")]})
 
         def refund(connection: Connection) -> None:
             tries.refund(connection, account, when)
