@@ -285,12 +285,15 @@ class Books:
             path = re.sub(rf"<(\w+:)?{argument}>", lambda _, value=value: value, path)
         return path
 
-    def renew(self, operation: Operation) -> None:
-        """Make something anew that an operation takes away."""
-        if operation.method == "DELETE" and operation.rule.arguments:
-            self._make_all(only=operation.rule.rule)
-        elif operation.method == "DELETE":
-            self.owner = signed_in(self.app.test_client(), self.owner.user)
+    def ask(self, operation: Operation, path: str, *arguments: Any, known: bool) -> Answer:
+        """Make a request of an operation; what it takes away is made anew."""
+        answer = self.call(operation.method, path, *arguments, known=known)
+        if known and operation.method == "DELETE" and answer.status == 204:
+            if operation.rule.arguments:
+                self._make_all(only=operation.rule.rule)
+            else:
+                self.owner = signed_in(self.app.test_client(), self.owner.user)
+        return answer
 
     def _make_all(self, only: str | None = None) -> None:
         """Something of every kind that a path can name."""
@@ -412,7 +415,7 @@ def attack_paths(books: Books, place: int, operation: Operation, known: bool, fa
         for name in names_for(books, place + number):
             sent = books.payload(name)
             for path in (books.path_of(operation, **{argument: wire(sent)}), books.path_of(operation) + wire(sent)):
-                answer = books.call(operation.method, path, known=known)
+                answer = books.ask(operation, path, known=known)
                 faults.note(answer, sent, operation.name, argument, name)
                 count += 1
     return count
@@ -427,7 +430,7 @@ def attack_query(books: Books, place: int, operation: Operation, known: bool, fa
             if parameter == "unknown":
                 queries = [f"{quoted(sent)}=1", wire(sent)]
             for query in queries:
-                answer = books.call(operation.method, books.path_of(operation), query, known=known)
+                answer = books.ask(operation, books.path_of(operation), query, known=known)
                 faults.note(answer, sent, operation.name, parameter, name)
                 count += 1
     return count
@@ -444,11 +447,9 @@ def attack_headers(books: Books, place: int, operation: Operation, known: bool, 
             sent = books.payload(name)
             for form in ("{}", "Bearer {}") if headers == ("Authorization",) else ("{}",):
                 given = {header: wire(form.format(sent)) for header in headers}
-                answer = books.call(operation.method, books.path_of(operation), "", given, body, known=known)
+                answer = books.ask(operation, books.path_of(operation), "", given, body, known=known)
                 faults.note(answer, sent, operation.name, headers[0], name)
                 count += 1
-                if answer.status == 204 and operation.method == "DELETE":
-                    books.renew(operation)
     return count
 
 
@@ -459,15 +460,15 @@ def attack_members(books: Books, place: int, operation: Operation, known: bool, 
     def send(document: Any, sent: str, *what: object) -> None:
         nonlocal count
         body = json.dumps([document] if operation.many else document).encode()
-        faults.note(books.call(operation.method, path, body=body, known=known), sent, operation.name, *what)
+        faults.note(books.ask(operation, path, "", None, body, known=known), sent, operation.name, *what)
         count += 1
 
     for number, member in enumerate(operation.members):
         for name in fewer(books, place + number, operation):
             sent = books.payload(name)
             send({**operation.document(books), member: sent}, sent, member, name)
-        for name, value in TYPES.items():
-            send({**operation.document(books), member: value}, "", member, name)
+        for name in list(TYPES) if books.engine == "sqlite" else list(TYPES)[(place + number) % 5 :: 5]:
+            send({**operation.document(books), member: TYPES[name]}, "", member, name)
     if operation.body is not None:
         for name in MEMBER_NAMES:
             send({**operation.document(books), name: "x"}, "", name)
@@ -485,6 +486,7 @@ def test_whatever_an_owner_sends_in_any_parameter_does_nothing_but_what_a_text_d
     for place, operation in enumerate(operations(books.app)):
         if is_of_a_named_ledger(operation) and attack != "paths":
             continue  # the same views; below
+        assert books.call("GET", "/ledger").status == 200, "or the rest would be refused, whatever it is"
         count += ATTACKS[attack](books, place, operation, True, faults)
     assert faults[:20] == []
     assert count > 300
