@@ -91,7 +91,7 @@ _update_transaction = (
 )
 _keyed_answers = select(table(KeyedAnswer)).where(
     KeyedAnswer.ledger_id == bindparam("ledger_id"),
-    KeyedAnswer.principal == bindparam("principal"),
+    KeyedAnswer.actor == bindparam("principal"),
     KeyedAnswer.key.in_(bindparam("keys", expanding=True)),
 )
 _forget_keyed_answers = delete(table(KeyedAnswer)).where(
@@ -214,7 +214,7 @@ class Batch:
                 "keys": [key for of, key in keys if of == principal],
             }
             for row in connection.execute(_keyed_answers, own):
-                self._answers[(row.principal, row.key)] = dict(row._mapping)
+                self._answers[(row.actor, row.key)] = dict(row._mapping)
         self._new_answers: list[dict[str, Any]] = []
 
     @contextmanager
@@ -541,7 +541,7 @@ class Batch:
         """Keep the answer of the first request under a key, in the same commit as what it did."""
         row = {
             "ledger_id": self.ledger_id,
-            "principal": principal,
+            "actor": principal,
             "key": key,
             "fingerprint": fingerprint,
             "status": answer.status,

@@ -218,7 +218,8 @@ def _operation(terms: Contract, doc: str, endpoint: str, path_parameters: list[d
         *terms.problems,
     }
     if terms.needs == "anyone":
-        operation["security"] = []
+        if errors.Unauthenticated not in terms.problems:
+            operation["security"] = []
     else:
         problems |= {errors.Unauthenticated, errors.Forbidden, errors.TooManyRequests}
     if terms.body is not None:

@@ -19,7 +19,11 @@ from cashman.errors import Forbidden, InvalidToken, TooManyRequests, Unauthentic
 from cashman.limits import RATE_SECONDS
 from cashman.translations import message
 
-_FORWARDED: Final = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
+_FORWARDED: Final = (
+    "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP", "HTTP_TRUE_CLIENT_IP", "HTTP_CF_CONNECTING_IP",
+    "HTTP_FASTLY_CLIENT_IP", "HTTP_FLY_CLIENT_IP", "HTTP_X_CLUSTER_CLIENT_IP", "HTTP_X_ORIGINAL_HOST",
+)  # fmt: skip
+"""What proxies say that they have passed a request on with, beside X-Forwarded-*."""
 _GUARDED: Final = (("Vary", "Authorization"),)
 _CALLERS_MAX: Final = 100_000
 
@@ -145,6 +149,12 @@ def user_id(caller: Caller) -> str:
     if caller.user_id is None:
         raise Forbidden(message("It takes a user, and this request comes from none."))
     return caller.user_id
+
+
+def refuse_open_door(caller: Caller) -> None:
+    """Leave to those who are somebody who shares what with whom: it outlasts an open door."""
+    if caller is OPEN_DOOR:
+        raise Forbidden(message("It takes a user, and this request comes from none."))
 
 
 def client_address() -> str:

@@ -48,6 +48,8 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 OWN_LEDGER: Final = 1
+ENTRIES_AT_FIRST: Final = 2
+"""A ledger's journal opens the ledger, and its main account."""
 OWNERS_OWN: Final = Request(OWNER)
 """What stands behind a change that is not made over HTTP."""
 

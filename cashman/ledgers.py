@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
-from cashman import current
+from cashman import current, door
 from cashman.batch import Receipt
 from cashman.chart import Chart
 from cashman.current import ledger
@@ -234,6 +234,7 @@ def get_members() -> Response:
 )
 def put_member(id: str) -> Response:
     """Share a ledger with a user, whose id `GET /users/me` shows them; or give a member another role."""
+    door.refuse_open_door(current.caller())
     role = load_body(MemberSchema)["role"]
     new = current.access().put_member(current.ledger().id, id, role)
     return empty_response(201 if new else 204, NO_STORE)
@@ -248,6 +249,7 @@ def put_member(id: str) -> Response:
 def delete_member(id: str) -> Response:
     """Stop sharing a ledger with a member: for an owner to do, or for the member."""
     caller = current.caller()
+    door.refuse_open_door(caller)
     if caller.user_id != id or not caller.may_scope("admin"):
         current.access().ledger(caller, current.ledger_ulid(), "owner")
     current.access().remove_member(current.ledger().id, id)

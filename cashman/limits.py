@@ -26,6 +26,7 @@ AMOUNT_CHARACTERS_MAX: Final = 40
 
 DOCUMENT_BYTES_MAX: Final = 1_048_576
 JSON_DEPTH_MAX: Final = 32
+OBJECT_MEMBERS_MAX: Final = 1_000  # of one object: what is unknown is told name by name
 MEMBERS_MAX: Final = 100  # of one object; with more, that many unknown names are told and nothing else is checked
 HINTS_MAX: Final = 20  # unknown names in one document for which a known one is looked up
 

@@ -169,8 +169,10 @@ _REVISE_PROBLEMS: Final = (
 )
 def put_user(id: str) -> Response:
     """Replace a user as a whole: what is left out goes back to its default."""
+    _may_see(id)
+    given = load_body(UserRevisionSchema)
     defaults = {"name": None} | ({"admin": False, "revoked": False, "subject": None} if _may_see(id) else {})
-    return _revise(id, {**defaults, **load_body(UserRevisionSchema)})
+    return _revise(id, {**defaults, **given})
 
 
 @bp.patch("/<ulid:id>")
@@ -191,6 +193,7 @@ def patch_user(id: str) -> Response:
 
 
 def _revise(id: str, values: dict[str, Any]) -> Response:
+    _may_see(id)  # as it is now: the body may have been held back
     caller, access = current.caller(), current.access()
     user = access.user(id)
     errors = {}
@@ -217,12 +220,14 @@ def _revise(id: str, values: dict[str, Any]) -> Response:
 @bp.delete("/<ulid:id>")
 @contract(
     needs="account",
-    answers={204: "Erased; what the journal says of the user is an id only."},
+    answers={204: "Erased; of ledgers that would be left without an owner the administrator is the owner now."},
     takes_headers=("If-Match",),
     problems=(NotFound, AlreadyChanged, LastAdministrator, LastOwner),
 )
 def delete_user(id: str) -> Response:
-    """Erase a user: oneself, or for an administrator any. Whoever is a ledger's only owner cannot go."""
+    """Erase a user. Oneself, but for the last owner of books; or for an administrator any, whose books pass on."""
     _may_see(id)
-    current.access().delete_user(id, _expected())
+    caller = current.caller()
+    heir = None if caller.user_id == id else caller.principal
+    current.access().delete_user(id, _expected(), heir)
     return empty_response(204, NO_STORE)

@@ -38,6 +38,7 @@ from cashman.limits import (
     BODY_SECONDS,
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
     JSON_DEPTH_MAX,
+    OBJECT_MEMBERS_MAX,
 )
 from cashman.listing import Page
 from cashman.model.fields import ULID_PATTERN, Amount, RecordedAt
@@ -128,6 +129,8 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 
 def _distinct_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > OBJECT_MEMBERS_MAX:
+        raise MalformedDocument(message("An object has at most {maximum} members.", maximum=OBJECT_MEMBERS_MAX))
     members = dict(pairs)
     if len(members) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)

@@ -421,7 +421,8 @@ def test_two_ledgers_may_have_the_same_ids_and_keys(anna: Person, bert: Person) 
     again = bert.post(f"{prefix}/incomes", PIZZA, headers=keyed)
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.headers["Location"].startswith(prefix)
-    assert anna.post(f"{prefix}/incomes", PIZZA, headers=keyed).headers["Idempotency-Replayed"] == "true"
+    assert anna.post("/incomes", PIZZA, headers=keyed).headers["Idempotency-Replayed"] == "true"
+    assert problem(anna.post(f"{prefix}/incomes", PIZZA, headers=keyed)) == (422, "key-reused")
     assert len(anna.get("/incomes").json) == 2
     assert descriptions(bert, "/expenses") == ["Bert's"]
 
@@ -475,3 +476,15 @@ def test_an_id_in_other_letters_is_no_ledger(anna: Person) -> None:
     assert problem(anna.get(f"/ledgers/{anna.ledger}/ledgers")) == NOT_FOUND
     assert problem(anna.get(f"/ledgers/{anna.ledger}/users/me")) == NOT_FOUND
     assert problem(anna.get(f"/ledgers/{anna.ledger}/ledgers/{anna.ledger}/expenses")) == NOT_FOUND
+
+
+def test_the_open_door_shares_nothing(with_settings: Callable[..., FlaskClient]) -> None:
+    """What it did would outlast it: the owner could be put out of the books."""
+    client = with_settings(auth="open")
+    admin = first_user(client)
+    person = another(admin)
+    path = f"/ledgers/{admin.ledger}/members"
+    assert client.get(path).status_code == 200
+    assert problem(client.put(f"{path}/{person.id}", json={"role": "owner"})) == (403, "forbidden")
+    assert problem(client.delete(f"{path}/{admin.id}")) == (403, "forbidden")
+    assert [one["user"] for one in admin.get(path).json] == [admin.id]

@@ -305,22 +305,19 @@ class Access:
         return self._write(lambda connection: users.change(connection, user_id, others, hash_, expected))
 
     def check_password(self, user_id: str, password: str, address: str) -> None:
-        """Have a user prove who it is by `current_password`; the tries count as those to sign in."""
+        """Have a user prove who it is by `current_password`.
+
+        The tries count as those to sign in, and the right one, too: it shows whether somebody has an e-mail.
+        """
         user = self.user(user_id)
         account = tries.subject_of("account", user.email_key)
-        when = self._try((_address(address), SIGN_IN_TRIES_OF_ADDRESS), (account, SIGN_IN_TRIES_OF_ACCOUNT))
+        self._try((_address(address), SIGN_IN_TRIES_OF_ADDRESS), (account, SIGN_IN_TRIES_OF_ACCOUNT))
         if not verify_password(user.password_hash, password):
             raise Invalid(errors={"current_password": [message("Is not the password.")]})
 
-        def refund(connection: Connection) -> None:
-            tries.refund(connection, account, when)
-            tries.refund(connection, _address(address), when)
-
-        self._write(refund, known=True)
-
-    def delete_user(self, user_id: str, expected: frozenset[int] | None = None) -> None:
-        """Erase a user."""
-        self._write(lambda connection: users.delete_user(connection, user_id, expected))
+    def delete_user(self, user_id: str, expected: frozenset[int] | None = None, heir: str | None = None) -> None:
+        """Erase a user; the principal who is `heir` owns what would be left without an owner."""
+        self._write(lambda connection: users.delete_user(connection, user_id, expected, heir))
 
     # API keys.
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from cashman.access.users import check_owners, next_ledger_id
 from cashman.db import AnyRow, table
-from cashman.errors import NotFound, TooMany
+from cashman.errors import LastOwner, NotFound, TooMany
 from cashman.ledger import found_ledger
 from cashman.limits import LEDGER_MEMBERS_MAX, LEDGERS_MAX
 from cashman.model.access import Member, User
@@ -65,6 +65,7 @@ def put(connection: Connection, ledger_id: int, user_id: str, role: str) -> bool
         connection.execute(insert(table(Member)), {"ledger_id": ledger_id, "principal": principal, "role": role})
     elif before != role:
         if before == "owner":
+            _check_home(connection, ledger_id, user_id)
             check_owners(connection, ledger_id, principal)
         connection.execute(
             update(table(Member)).where(Member.ledger_id == ledger_id, Member.principal == principal), {"role": role}
@@ -79,8 +80,15 @@ def remove(connection: Connection, ledger_id: int, user_id: str) -> None:
     if role is None:
         raise NotFound()
     if role == "owner":
+        _check_home(connection, ledger_id, user_id)
         check_owners(connection, ledger_id, principal)
     connection.execute(delete(table(Member)).where(Member.ledger_id == ledger_id, Member.principal == principal))
+
+
+def _check_home(connection: Connection, ledger_id: int, user_id: str) -> None:
+    """Refuse to part a user from the ledger that unprefixed routes mean for them: they would mean nothing any more."""
+    if connection.execute(select(User.ledger_id).where(User.id == user_id)).scalar() == ledger_id:
+        raise LastOwner(message("It is the user's own ledger: they stay its owner for as long as they are a user."))
 
 
 def _role(ledger_id: int, principal: str) -> Any:

@@ -19,9 +19,9 @@ from cashman.errors import (
     NotFound,
     SubjectTaken,
 )
-from cashman.ledger import OWN_LEDGER, found_ledger
+from cashman.ledger import ENTRIES_AT_FIRST, OWN_LEDGER, found_ledger
 from cashman.model.access import ApiKey, Member, Session, User
-from cashman.model.ledger import LedgerRecord
+from cashman.model.ledger import JournalHead, LedgerRecord
 
 _COLUMNS: Final = (*User.__table__.columns, LedgerRecord.ulid.label("ledger"))
 _JOINED: Final = select(*_COLUMNS).join(LedgerRecord, LedgerRecord.id == User.ledger_id)
@@ -127,9 +127,11 @@ def awaited(connection: Connection, email: str) -> AnyRow | None:
 
 def note_subject(connection: Connection, email: str, subject: str) -> None:
     """Note what the outside issuer calls a user: from now on it is that, and not the e-mail, that counts."""
+    named = connection.execute(select(User.email_key).where(User.subject == subject)).scalar()
+    if named == email_key(email):
+        return  # another request was quicker
     user = awaited(connection, email)
-    taken = connection.execute(select(User.id).where(User.subject == subject)).first()
-    if user is None or taken is not None:
+    if user is None or named is not None:
         raise InvalidToken()
     values = {"subject": subject, "version": user.version + 1}
     connection.execute(update(table(User)).where(User.id == user.id), values)
@@ -140,8 +142,11 @@ def rehash(connection: Connection, user_id: str, password_hash: str) -> None:
     connection.execute(update(table(User)).where(User.id == user_id), {"password_hash": password_hash})
 
 
-def delete_user(connection: Connection, user_id: str, expected: frozenset[int] | None) -> None:
-    """Erase a user, with sessions, keys and memberships; what the journal says of them is an id only."""
+def delete_user(connection: Connection, user_id: str, expected: frozenset[int] | None, heir: str | None) -> None:
+    """Erase a user, with sessions, keys and memberships; what the journal says of them is an id only.
+
+    Books are never left without an owner: they pass to the heir, or without one the user stays.
+    """
     user = by_id(connection, user_id)
     if expected is not None and user.version not in expected:
         raise AlreadyChanged()
@@ -149,18 +154,30 @@ def delete_user(connection: Connection, user_id: str, expected: frozenset[int] |
         _check_administrators(connection, user_id)
     owned = select(Member.ledger_id).where(Member.principal == user.principal, Member.role == "owner")
     for ledger_id in connection.execute(owned).scalars().all():
-        if ledger_id == OWN_LEDGER or _is_shared(connection, ledger_id):
-            check_owners(connection, ledger_id, user.principal)
+        if not _is_untouched(connection, ledger_id):
+            _hand_over(connection, ledger_id, user.principal, heir)
     for of_user in (Session, ApiKey):
         connection.execute(delete(table(of_user)).where(of_user.user_id == user_id))
     connection.execute(delete(table(Member)).where(Member.principal == user.principal))
     connection.execute(delete(table(User)).where(User.id == user_id))
 
 
-def _is_shared(connection: Connection, ledger_id: int) -> bool:
-    """Whether a ledger has more than one member: the others would be left without an owner."""
-    members: int = connection.execute(select(func.count()).where(Member.ledger_id == ledger_id)).scalar_one()
-    return members > 1
+def _is_untouched(connection: Connection, ledger_id: int) -> bool:
+    """Whether nothing was ever done in a ledger, and nobody else shares it: then nobody will miss it."""
+    sequence = connection.execute(select(JournalHead.sequence).where(JournalHead.ledger_id == ledger_id)).scalar_one()
+    members = connection.execute(select(func.count()).where(Member.ledger_id == ledger_id)).scalar_one()
+    return (sequence, members) == (ENTRIES_AT_FIRST, 1)
+
+
+def _hand_over(connection: Connection, ledger_id: int, principal: str, heir: str | None) -> None:
+    """Make the heir an owner where there is no other; without an heir the last owner cannot go."""
+    try:
+        check_owners(connection, ledger_id, principal)
+    except LastOwner:
+        if heir is None or heir == principal:
+            raise
+        connection.execute(delete(table(Member)).where(Member.ledger_id == ledger_id, Member.principal == heir))
+        connection.execute(insert(table(Member)), {"ledger_id": ledger_id, "principal": heir, "role": "owner"})
 
 
 def check_owners(connection: Connection, ledger_id: int, but: str) -> None:

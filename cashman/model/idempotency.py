@@ -15,7 +15,8 @@ class KeyedAnswer(Base):
     __tablename__ = "keyed_answers"
 
     ledger_id: Mapped[int] = mapped_column(primary_key=True)
-    principal: Mapped[str] = mapped_column(key_text(100), primary_key=True)
+    actor: Mapped[str] = mapped_column(key_text(100), primary_key=True)
+    """Whose key it is: a principal, which in the first releases was the actor as well."""
     key: Mapped[str] = mapped_column(key_text(IDEMPOTENCY_KEY_CHARACTERS_MAX), primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary(32))
     """What was asked for: another request under the same key is a mistake."""

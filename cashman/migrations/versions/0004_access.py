@@ -11,7 +11,6 @@ down_revision = "0003"
 
 def upgrade() -> None:
     op.add_column("ledgers", sa.Column("name", bytewise(100)))
-    op.execute("ALTER TABLE keyed_answers RENAME COLUMN actor TO principal")
     op.create_table(
         "access_heads",
         sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
