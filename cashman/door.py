@@ -40,7 +40,10 @@ class Door:
     def __init__(self, settings: Config) -> None:
         self.auth: str = settings.auth
         self.rate_limit: int = settings.rate_limit
-        self.gateway = _default_gateway() if _in_container() else None
+        inside = _in_container()
+        self.gateway = _default_gateway() if inside else None
+        self.command = "cashman" if inside else "./bootstrap.sh cli"
+        """How the command line is called here."""
         self._rates: dict[str, tuple[float, int]] = {}
 
     def count(self, caller: Caller) -> tuple[int, int]:
@@ -78,9 +81,7 @@ def announcement(app: Flask) -> str:
         who = "The door is open to this machine alone, until there is a user."
     if access.founded:
         return who
-    return (
-        f"{who} The first user takes over the books: `cashman user add E-MAIL`, or POST /users with setup_code {code}"
-    )
+    return f"{who} The first user takes over the books: `{door.command} user add E-MAIL`, or POST /users with setup_code {code}"
 
 
 def _take_prefix(_endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -196,8 +197,9 @@ def _kept_out(door: Door) -> str | None:
         return message("Send `Authorization: Bearer …` with an access token from `POST /tokens`, or with an API key.")
     if door.auth == "required":
         return message(
-            "There is no user yet: `cashman user add E-MAIL` makes the first, or `POST /users` with the setup code "
-            "that stands in the log."
+            "There is no user yet: `{command} user add E-MAIL` makes the first, or `POST /users` with the setup code "
+            "that stands in the log.",
+            command=door.command,
         )
     environ = request.environ
     if environ.get("cashman.proxied") or any(
@@ -205,23 +207,27 @@ def _kept_out(door: Door) -> str | None:
     ):
         return message(
             "Until there is a user the door is open to this machine alone, and a proxy has passed this request on: "
-            "`cashman user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network."
+            "`{command} user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network.",
+            command=door.command,
         )
     if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
         return message(
             "Until there is a user the door is open to this machine alone, and proxies speak HTTP/1.0 like this "
-            "request: `cashman user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network."
+            "request: `{command} user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network.",
+            command=door.command,
         )
     if not _is_near(environ.get("REMOTE_ADDR", ""), door.gateway):
         return message(
             "Until there is a user the door is open to this machine alone, and this request comes from another: "
-            "`cashman user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network, or "
-            "CASHMAN_BOOTSTRAP_KEY for an app."
+            "`{command} user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network, or "
+            "CASHMAN_BOOTSTRAP_KEY for an app.",
+            command=door.command,
         )
     if not _is_local_host(environ.get("HTTP_HOST", "")) or not _is_own_origin(environ):
         return message(
             "Until there is a user the door is open to this machine alone, and `Host` or `Origin` names another: ask "
-            "for localhost, or make a user with `cashman user add E-MAIL`."
+            "for localhost, or make a user with `{command} user add E-MAIL`.",
+            command=door.command,
         )
     return None
 

@@ -88,7 +88,7 @@ def test_until_there_is_a_user_this_machine_gets_in(client: FlaskClient, peer: s
 def test_nobody_else_does_and_is_told_what_would_help(client: FlaskClient, peer: str) -> None:
     detail = told(knock(client, peer))
     assert "comes from another" in detail
-    for help_ in ("`cashman user add E-MAIL`", "CASHMAN_AUTH=open", "CASHMAN_BOOTSTRAP_KEY"):
+    for help_ in ("`./bootstrap.sh cli user add E-MAIL`", "CASHMAN_AUTH=open", "CASHMAN_BOOTSTRAP_KEY"):
         assert help_ in detail
 
 
@@ -120,7 +120,7 @@ FORWARDING = {
 def test_what_a_proxy_has_passed_on_is_not_this_machines_own(client: FlaskClient, name: str, value: str) -> None:
     detail = told(knock(client, headers={name: value and FORWARDING[name]}))
     assert "proxy" in detail
-    assert "`cashman user add E-MAIL`" in detail
+    assert "`./bootstrap.sh cli user add E-MAIL`" in detail
 
 
 def test_headers_that_only_resemble_those_of_a_proxy_keep_nobody_out(client: FlaskClient) -> None:
@@ -143,7 +143,7 @@ def test_what_a_trusted_proxy_passes_on_is_not_this_machines_own_either(app: Fla
 def test_http_1_0_is_what_proxies_speak(client: FlaskClient, protocol: str) -> None:
     detail = told(knock(client, SERVER_PROTOCOL=protocol))
     assert "HTTP/1.0" in detail
-    assert "`cashman user add E-MAIL`" in detail
+    assert "`./bootstrap.sh cli user add E-MAIL`" in detail
 
 
 LOCAL = ["localhost", "localhost:5000", "LocalHost:80", "127.0.0.1", "127.0.0.1:5000", "[::1]", "[::1]:5000"]
@@ -352,7 +352,7 @@ def test_a_container_without_a_default_gateway_lets_in_itself_alone(
 def test_where_a_user_is_required_nobody_gets_in_without_a_token(with_settings: WithSettings) -> None:
     client = with_settings(auth="required")
     detail = told(knock(client))
-    assert "`cashman user add E-MAIL`" in detail
+    assert "`./bootstrap.sh cli user add E-MAIL`" in detail
     assert "setup code" in detail
     first = first_user(client)
     assert first.get("/expenses").status_code == 200
@@ -534,7 +534,7 @@ def test_the_announcement_says_which_door_is_open_and_what_the_first_user_has_to
         line = door.announcement(app)
         assert line.startswith(beginning), auth
         assert code in line
-        assert "`cashman user add E-MAIL`" in line
+        assert "`./bootstrap.sh cli user add E-MAIL`" in line
         assert "\n" not in line
     first_user(with_settings())
     for auth, line in {

@@ -154,7 +154,7 @@ def delete_user(connection: Connection, user_id: str, expected: frozenset[int] |
         _check_administrators(connection, user_id)
     owned = select(Member.ledger_id).where(Member.principal == user.principal, Member.role == "owner")
     for ledger_id in connection.execute(owned).scalars().all():
-        if not _is_untouched(connection, ledger_id):
+        if ledger_id == OWN_LEDGER or not _is_untouched(connection, ledger_id):
             _hand_over(connection, ledger_id, user.principal, heir)
     for of_user in (Session, ApiKey):
         connection.execute(delete(table(of_user)).where(of_user.user_id == user_id))
