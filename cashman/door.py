@@ -6,6 +6,7 @@ takes a viewer to read and an editor to write.
 
 import ipaddress
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -40,9 +41,8 @@ class Door:
     def __init__(self, settings: Config) -> None:
         self.auth: str = settings.auth
         self.rate_limit: int = settings.rate_limit
-        inside = _in_container()
-        self.gateway = _default_gateway() if inside else None
-        self.command = "cashman" if inside else "./bootstrap.sh cli"
+        self.gateway = _default_gateway() if _in_container() else None
+        self.command = "cashman" if shutil.which("cashman") else "./bootstrap.sh cli"
         """How the command line is called here."""
         self._rates: dict[str, tuple[float, int]] = {}
 
@@ -81,7 +81,8 @@ def announcement(app: Flask) -> str:
         who = "The door is open to this machine alone, until there is a user."
     if access.founded:
         return who
-    return f"{who} The first user takes over the books: `{door.command} user add E-MAIL`, or POST /users with setup_code {code}"
+    how = f"`{door.command} user add E-MAIL`, or POST /users with setup_code {code}"
+    return f"{who} The first user takes over the books: {how}"
 
 
 def _take_prefix(_endpoint: str | None, values: dict[str, Any] | None) -> None:
