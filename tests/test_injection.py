@@ -467,7 +467,8 @@ def attack_members(books: Books, place: int, operation: Operation, known: bool, 
         for name in fewer(books, place + number, operation):
             sent = books.payload(name)
             send({**operation.document(books), member: sent}, sent, member, name)
-        for name in list(TYPES) if books.engine == "sqlite" else list(TYPES)[(place + number) % 5 :: 5]:
+        step = 2 if books.engine == "sqlite" else 5
+        for name in list(TYPES)[(place + number) % step :: step]:
             send({**operation.document(books), member: TYPES[name]}, "", member, name)
     if operation.body is not None:
         for name in MEMBER_NAMES:

@@ -45,7 +45,7 @@ def post_worker_init(worker):
     access.verify_password = lambda kept, password: kept is not None and verify(kept, password)
 
     def heed():
-        if b"sleep(" in request.get_data() + request.query_string:
+        if b"sleep" in request.get_data() + request.query_string:
             time.sleep(0.005)
 
     worker.wsgi.before_request_funcs.setdefault(None, []).insert(0, heed)
