@@ -110,6 +110,8 @@ def test_a_key_does_what_its_scope_says(admin: Person) -> None:
     assert [holder.patch("/ledger", close).status_code for holder in (read, write, full)] == [403, 403, 200]
     assert [holder.get("/users").status_code for holder in (read, write, full)] == [403, 403, 200]
     assert [holder.get("/api-keys").status_code for holder in (read, write, full)] == [200, 200, 200]
+    new = {"email": "new@example.com"}
+    assert [holder.post("/users", new).status_code for holder in (read, write, full)] == [403, 403, 201]
     name = {"name": "x", "scope": "read"}
     assert [holder.post("/api-keys", name).status_code for holder in (read, write)] == [403, 403]
     assert [holder.post("/ledgers", {"name": "x"}).status_code for holder in (read, write, full)] == [403, 403, 201]

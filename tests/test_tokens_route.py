@@ -343,6 +343,22 @@ def test_a_password_that_was_hashed_in_an_older_way_is_hashed_anew(
     assert kept() == (after, version)
 
 
+@pytest.mark.parametrize("change", [{"revoked": True}, {"password": "another horse battery"}])
+def test_who_is_put_out_while_the_password_is_compared_does_not_get_in(
+    admin: Person, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    person = another(admin)
+    right = access.verify_password
+
+    def meanwhile(kept: str | None, password: str) -> bool:
+        found = right(kept, password)
+        assert admin.patch(f"/users/{person.id}", change).status_code == 200
+        return found
+
+    monkeypatch.setattr(access, "verify_password", meanwhile)
+    assert problem(sign_in(admin.client.application.test_client(), person.email)) == WRONG
+
+
 def test_another_signing_key_signs_nobody_out(admin: Person, worker: FlaskClient) -> None:
     current.access(admin.client.application).rotate_keys()
     later = signed_in(admin.client, admin.user)

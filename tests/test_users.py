@@ -237,6 +237,7 @@ def test_what_the_key_of_the_settings_did_under_a_key_is_the_first_users(
         ("\u03cc\u03c3\u03bf\u03c2@example.gr", "\u038c\u03a3\u039f\u03a3@example.gr"),
         ("\ufb01@example.com", "FI@example.com"),
         ("\u1fb3\u0301@example.gr", "\u1fb4@example.gr"),
+        ("\u0390@example.gr", "\u03aa\u0301@example.gr"),
     ],
 )
 def test_an_email_is_the_same_in_every_case_and_form(admin: Person, email: str, same: str) -> None:
