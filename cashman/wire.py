@@ -29,7 +29,7 @@ from cashman.batch import Answer, Receipt
 from cashman.changes import Request
 from cashman.chart import Chart
 from cashman.db import off_loop, rfc3339
-from cashman.errors import Invalid, MalformedDocument, Problem, UnsupportedMediaType
+from cashman.errors import BadRequest, Invalid, MalformedDocument, Problem, UnsupportedMediaType
 from cashman.journal import Head
 from cashman.ledger import Ledger
 from cashman.limits import (
@@ -282,6 +282,10 @@ def load_query(schema_class: type[Schema], **options: Any) -> Any:
 
 def refuse_stray_query() -> None:
     """Run before every request: a view without query parameters takes none."""
+    try:
+        request.query_string.decode()
+    except UnicodeDecodeError:
+        raise BadRequest(message("The query string is not UTF-8.")) from None
     if request.query_string and request.url_rule is not None:
         terms = getattr(current_app.view_functions[request.url_rule.endpoint], "contract", None)
         if terms is None or terms.query is None:

@@ -393,3 +393,10 @@ def test_a_key_stands_for_one_path_so_that_a_location_is_never_anothers(client: 
     assert admin.post("/expenses", pizza, headers={"Idempotency-Key": "k"}).status_code == 204
     named = admin.post(f"/ledgers/{admin.ledger}/expenses", pizza, headers={"Idempotency-Key": "k"})
     assert (named.status_code, named.json["type"]) == (422, "/problems/key-reused")
+
+
+def test_a_query_that_is_no_utf_8_is_a_bad_request(client: FlaskClient) -> None:
+    for path in ("/expenses", "/ledger", "/healthz"):
+        refused = client.get(path, environ_overrides={"QUERY_STRING": "q=\xff"})
+        assert (refused.status_code, refused.json["type"]) == (400, "/problems/bad-request")
+    assert client.get("/expenses", environ_overrides={"QUERY_STRING": "q=f\xc3\xbcr"}).status_code == 200
