@@ -593,6 +593,7 @@ def changed(chance: random.Random, token: str, other: str) -> str:
     return "".join(characters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_no_change_of_a_token_makes_another_good_one(name: str) -> None:
     kind = KINDS[name]

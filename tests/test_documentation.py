@@ -161,6 +161,7 @@ def test_the_front_page_leads_to_it(app: Flask, client: FlaskClient) -> None:
 # What the service does.
 
 
+@pytest.mark.slow
 def test_the_service_does_what_the_document_says(service: Flask, request: pytest.FixtureRequest) -> None:
     """schemathesis sends what the document allows and what it forbids, and holds every answer to it."""
     failures, requests = shake(service, whole=request.node.callspec.params["service"] == "sqlite")

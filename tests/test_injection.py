@@ -481,6 +481,7 @@ def attack_members(books: Books, place: int, operation: Operation, known: bool, 
 ATTACKS = {"paths": attack_paths, "query": attack_query, "headers": attack_headers, "members": attack_members}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_whatever_an_owner_sends_in_any_parameter_does_nothing_but_what_a_text_does(books: Books, attack: str) -> None:
     faults, count = Faults(), 0
@@ -493,6 +494,7 @@ def test_whatever_an_owner_sends_in_any_parameter_does_nothing_but_what_a_text_d
     assert count > 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_same_by_the_routes_of_a_ledger_that_the_path_names(
     books: Books, attack: str, monkeypatch: pytest.MonkeyPatch
@@ -507,6 +509,7 @@ def test_the_same_by_the_routes_of_a_ledger_that_the_path_names(
     assert count > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_whatever_nobody_sends_is_refused_or_for_everybody(
     books: Books, attack: str, monkeypatch: pytest.MonkeyPatch

@@ -658,6 +658,7 @@ class _Balanced(list[tuple[str, Decimal]]):
         return isinstance(rows, list) and [(row["id"], row["balance"]) for row in rows] == list(self)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "examples"), [("sqlite", 10), ("postgresql", 5)])
 def test_any_sequence_of_requests_leaves_the_books_as_plain_python_does(
     engine: str, examples: int, tmp_path: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
