@@ -5,10 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from cashman.chart import Chart, Charts
 from cashman.errors import Invalid, NameTaken
-from cashman.ledger import OWN_LEDGER, Books
+from cashman.ledger import OWN_LEDGER, Books, found_ledger
 
 NOW = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
 
@@ -162,3 +163,20 @@ def test_nothing_is_known_of_a_ledger_that_was_not_read(books: Books) -> None:
     assert (standing.head.sequence, standing.next_expiry) == (2, None)
     charts.forget()
     assert charts.known(OWN_LEDGER) is None
+
+
+def test_only_so_many_ledgers_are_known_at_once(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cashman.chart.CHARTS_MAX", 2)
+    number = iter(range(2, 5))
+
+    def found(connection: Connection) -> None:
+        found_ledger(connection, next(number), "USD", "owner", "owner")
+
+    books.own_ledger().chart()
+    for _ in range(3):
+        books.database.write(found)
+    for ledger_id in (2, 3, 4):
+        assert books.ledger(ledger_id).chart()[0].currency == "USD"
+    known = [ledger_id for ledger_id in (OWN_LEDGER, 2, 3, 4) if books.charts.known(ledger_id) is not None]
+    assert known == [3, 4]
+    assert books.own_ledger().chart()[0].ulid  # and who is forgotten is read again

@@ -275,7 +275,8 @@ def test_a_missing_last_revision_of_the_last_entry_is_counted(attacked: Connecti
 
 def test_a_database_without_a_ledger_is_not_sound(attacked: Connection) -> None:
     for name in ("transactions", "revisions", "totals", "turnovers", "transaction_tags", "stems", "journal_words",
-                 "journal", "journal_heads", "categories", "accounts", "keyed_answers", "ledgers"):  # fmt: skip
+                 "journal", "journal_heads", "categories", "accounts", "keyed_answers",
+                 "members", "ledgers"):  # fmt: skip
         attacked.execute(text(f"DELETE FROM {name}"))
     assert found_by_verify(attacked) == "ledgers: there is none"
 

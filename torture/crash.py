@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from torture.service import (
+    ANSWER_SECONDS_MAX,
     Answer,
     Broken,
     Caller,
@@ -213,7 +214,7 @@ def crash(
             for worker in workers:
                 worker.ending.set()
         for worker in workers:
-            worker.join(60)
+            worker.join(3 * ANSWER_SECONDS_MAX)
         told = [worker.told for worker in workers]
         wrong = [said for one in told for said in one.wrong]
         if wrong or any(worker.is_alive() for worker in workers):
