@@ -297,10 +297,10 @@ def test_text_that_is_not_utf8_is_found_and_named(attacked: Connection, table: s
     assert attacked.execute(text("SELECT typeof(ulid) FROM ledgers")).scalar() == "text"
 
 
-def test_what_the_database_cannot_answer_is_no_finding(attacked: Connection) -> None:
-    attacked.execute(text("DROP TABLE turnovers"))
+def test_what_the_database_cannot_answer_is_no_finding(ledger: Ledger) -> None:
+    ledger.books.database.write(lambda connection: connection.execute(text("DROP TABLE turnovers")))
     with pytest.raises(DBAPIError):
-        found_by_verify(attacked)
+        verify(ledger.books.database)
 
 
 def test_verified_books_say_what_was_found(ledger: Ledger) -> None:
