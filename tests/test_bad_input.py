@@ -15,7 +15,7 @@ from serving import ENGINES, standing_app
 
 CPU_SECONDS_MAX = 0.050
 # What a body of many thousand members may cost: it has to be read before it can be refused.
-BULKY_CPU_SECONDS_MAX = 0.250
+BULKY_CPU_SECONDS_MAX = 0.150
 TRIES = 4
 # What refusing all of them twice may leave behind: less than a tenth of the largest body here.
 BYTES_KEPT_MAX = 100_000

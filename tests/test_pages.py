@@ -1,6 +1,8 @@
 """Pages that are kept encoded: never older than the books, and never more of them than they may be."""
 
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -117,3 +119,30 @@ def test_a_peek_that_fails_says_what_the_usual_way_would_say(books: Books) -> No
     with pytest.raises(Exception, match="nowhere"):
         books.database.peek("SELECT 1 FROM nowhere")
     assert tuple(books.database.peek("SELECT 1")) == (1,)
+
+
+def test_threads_that_peek_at_once_each_get_their_own_row(books: Books) -> None:
+    """The embedding application may use threads where the service has gevent."""
+    database: Database = books.database
+    database.open()
+    statement = "SELECT ledger_id, sequence FROM journal_heads"
+    right = tuple(database.peek(statement))
+    database.close()  # so that all of them find that there is no connection yet
+    together = threading.Barrier(8)
+    found: list[Any] = []
+
+    def peek() -> None:
+        together.wait()
+        for _ in range(300):
+            try:
+                found.append(tuple(database.peek(statement)))
+            except Exception as error:  # what a thread raises is lost otherwise
+                found.append(error)
+
+    threads = [threading.Thread(target=peek) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 * 300
+    assert [one for one in found if one != right] == []

@@ -71,6 +71,7 @@ class SqliteDatabase(Database):
         self._held = threading.local()
         self._connect_driver = connect
         self._peeking: sqlite3.Connection | None = None
+        self._peek_lock = threading.Lock()  # two threads must not step through one statement of one connection
         self.engine = create_engine(
             "sqlite://",
             creator=connect,
@@ -166,10 +167,11 @@ class SqliteDatabase(Database):
     def _peek(self, statement: str) -> Sequence[Any]:
         """On a connection of its own and past SQLAlchemy: a tenth of the cost of a transaction."""
         try:
-            if self._peeking is None:
-                self._peeking = self._connect_driver()
-                self._configure(self._peeking, None)
-            (row,) = self._peeking.execute(statement).fetchall()
+            with self._peek_lock:
+                if self._peeking is None:
+                    self._peeking = self._connect_driver()
+                    self._configure(self._peeking, None)
+                (row,) = self._peeking.execute(statement).fetchall()
         except sqlite3.Error:  # the usual way says what it means
             self._stop_peeking()
             with self._connect_reader() as connection:
@@ -178,10 +180,11 @@ class SqliteDatabase(Database):
         return found
 
     def _stop_peeking(self) -> None:
-        connection, self._peeking = self._peeking, None
-        if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
+        with self._peek_lock:
+            connection, self._peeking = self._peeking, None
+            if connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.close()
 
     def close(self) -> None:
         self._stop_peeking()
