@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
 from cashman import search, totals
 from cashman.chart import AccountRow, Chart, Charts
-from cashman.db import table
+from cashman.db import insert_rows, table
 from cashman.errors import AccountClosed, BooksClosed, IdTaken, Invalid, NameTaken, TotalTooLarge
 from cashman.journal import Chain, Head
 from cashman.limits import ACCOUNTS_MAX, CATEGORIES_MAX, INT64_MAX, KEYED_ANSWERS_KEPT
@@ -77,9 +77,7 @@ _update_ledger = (
     .where(LedgerRecord.id == bindparam("of_ledger"))
     .values(closed_until=bindparam("closed_until"), version=bindparam("version"))
 )
-_insert_revisions = insert(table(Revision))
 _insert_answers = insert(table(KeyedAnswer))
-_insert_transactions = insert(table(Transaction))
 _update_transaction = (
     update(table(Transaction))
     .where(
@@ -559,8 +557,7 @@ class Batch:
         so_far, execute = self._so_far, self.connection.execute
         self._store_chart()
         self._store_transactions()
-        if so_far.revisions:
-            execute(_insert_revisions, so_far.revisions)
+        insert_rows(self.connection, table(Revision), so_far.revisions)
         self.chain.store(self.connection)
         revised = [(self._before.get(id_), so_far.states[id_]) for id_ in so_far.touched]
         search.store(self.connection, self.ledger_id, revised)
@@ -617,8 +614,7 @@ class Batch:
             else:
                 updates.append({**row, "of_ledger": self.ledger_id, "of_id": id_, "of_version": before["version"]})
             pending = pending or "pending" in (state["status"], before and before["status"])
-        if inserts:
-            self.connection.execute(_insert_transactions, inserts)
+        insert_rows(self.connection, table(Transaction), inserts)
         for row in updates:
             changed = self.connection.execute(_update_transaction, row).rowcount
             assert changed == 1, "a transaction changed under the held head"

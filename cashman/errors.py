@@ -46,6 +46,15 @@ class MalformedDocument(Problem):
     )
 
 
+class UnreadableFile(Problem):
+    status, slug = 422, "unreadable-file"
+    title = "The file cannot be imported as it is."
+    explanation = (
+        "The body is no file of the format that the path names, or of none that can be recognized; or it is damaged, "
+        "empty, or an answer that holds no transactions. `detail` says what was found. Nothing was booked."
+    )
+
+
 class BadRequest(Problem):
     status, slug = 400, "bad-request"
     title = "The request cannot be understood."

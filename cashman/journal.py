@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from cashman.db import rfc3339, table, utc_now
+from cashman.db import insert_rows, rfc3339, table, utc_now
 from cashman.model.ledger import JournalEntry, JournalHead, JournalWords, LedgerRecord
 
 DOMAIN: Final = b"cashman-journal-v1\n"
@@ -77,8 +77,6 @@ _locked_head = (
     .with_for_update(of=JournalHead)
 )
 _head = select(JournalHead.sequence, JournalHead.hash).where(JournalHead.ledger_id == bindparam("ledger_id"))
-_insert_entries = insert(table(JournalEntry))
-_insert_words = insert(table(JournalWords))
 _move_head = (
     update(JournalHead)
     .where(JournalHead.ledger_id == bindparam("of_ledger"), JournalHead.sequence == bindparam("from_sequence"))
@@ -206,9 +204,8 @@ class Chain:
         """Write what was appended, and move the head."""
         if not self._entries:
             return
-        connection.execute(_insert_entries, self._entries)
-        if self._words:
-            connection.execute(_insert_words, self._words)
+        insert_rows(connection, table(JournalEntry), self._entries)
+        insert_rows(connection, table(JournalWords), self._words)
         moved = connection.execute(
             _move_head,
             {

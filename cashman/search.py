@@ -16,18 +16,15 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
-    column,
     delete,
-    insert,
     select,
     text,
 )
 from sqlalchemy import Column as TableColumn
 from sqlalchemy import Text as LongText
-from sqlalchemy import table as plain_table
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from cashman.db import table
+from cashman.db import insert_rows, table
 from cashman.model.tag import TransactionTag
 from cashman.stems import stems_of
 
@@ -43,19 +40,14 @@ _STEMS: Final = Table(  # of its own metadata: as a virtual table of SQLite it h
     TableColumn("sequence", BigInteger),
     TableColumn("words", ARRAY(LongText)),
 )
-_FTS: Final = plain_table("stems", column("rowid", BigInteger), column("words", LongText))
+_FTS: Final = Table("stems", MetaData(), TableColumn("rowid", BigInteger), TableColumn("words", LongText))
 
-_insert_stems: Final[dict[str, Any]] = {
-    "sqlite": text("INSERT INTO stems (rowid, words) VALUES (:number, :words)"),
-    "postgresql": insert(_STEMS),
-}
 _delete_stems: Final[dict[str, Any]] = {
     "sqlite": text("DELETE FROM stems WHERE rowid = :number"),
     "postgresql": delete(_STEMS).where(
         _STEMS.c.ledger_id == bindparam("of_ledger"), _STEMS.c.sequence == bindparam("of_sequence")
     ),
 }
-_insert_tags = insert(table(TransactionTag))
 _delete_tag = delete(table(TransactionTag)).where(
     TransactionTag.ledger_id == bindparam("of_ledger"),
     TransactionTag.tag == bindparam("of_tag"),
@@ -94,8 +86,7 @@ def store(connection: Connection, ledger_id: int, revised: Iterable[tuple[State 
     _store_stems(connection, ledger_id, old_stems, new_stems)
     if old_tags:
         connection.execute(_delete_tag, old_tags)
-    if new_tags:
-        connection.execute(_insert_tags, new_tags)
+    insert_rows(connection, table(TransactionTag), new_tags)
 
 
 def _store_stems(
@@ -105,14 +96,13 @@ def _store_stems(
     rows: list[dict[str, Any]]
     if engine == "sqlite":
         gone: list[dict[str, Any]] = [{"number": base | sequence} for sequence in old]
-        rows = [{"number": base | sequence, "words": " ".join(words)} for sequence, words in new if words]
+        rows = [{"rowid": base | sequence, "words": " ".join(words)} for sequence, words in new if words]
     else:
         gone = [{"of_ledger": ledger_id, "of_sequence": sequence} for sequence in old]
         rows = [{"ledger_id": ledger_id, "sequence": sequence, "words": words} for sequence, words in new if words]
     if gone:
         connection.execute(_delete_stems[engine], gone)
-    if rows:
-        connection.execute(_insert_stems[engine], rows)
+    insert_rows(connection, _FTS if engine == "sqlite" else _STEMS, rows)
 
 
 def _tags(state: State | None) -> set[tuple[str, Any]]:

@@ -1,0 +1,45 @@
+"""Many rows at once, past what SQLAlchemy does for each row of an executemany: half of what a large commit cost."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.engine import Dialect
+
+_Processor = tuple[int, Callable[[Any], Any]]
+
+
+@lru_cache(64)
+def _statement(dialect: Dialect, into: Table, names: tuple[str, ...]) -> tuple[str, list[_Processor]]:
+    """The INSERT in the driver's own words, and what it takes to bind the columns that are more than a plain value."""
+    quote = dialect.identifier_preparer.quote
+    mark = "?" if dialect.paramstyle == "qmark" else "%s"
+    sql = f"INSERT INTO {quote(into.name)} ({', '.join(map(quote, names))}) VALUES ({', '.join([mark] * len(names))})"
+    processors = []
+    for place, name in enumerate(names):
+        processor = into.c[name].type.dialect_impl(dialect).bind_processor(dialect)
+        if processor is not None:
+            processors.append((place, processor))
+    return sql, processors
+
+
+def insert_rows(connection: Connection, into: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows that all name the same columns; each column takes what it takes anywhere else."""
+    rows = rows if isinstance(rows, Sequence) else list(rows)
+    if not rows:
+        return
+    names = tuple(rows[0])
+    sql, processors = _statement(connection.dialect, into, names)
+    take = itemgetter(*names)
+    values = []
+    for row in rows:
+        value = take(row)
+        if processors:
+            value = list(value)
+            for place, process in processors:
+                value[place] = process(value[place])
+            value = tuple(value)
+        values.append(value)
+    connection.exec_driver_sql(sql, values)
