@@ -16,6 +16,7 @@ from people import PASSWORD, Holder, Person, another, first_user, sign_in, signe
 from sqlalchemy import create_engine, make_url, text
 
 from cashman import cli, current
+from cashman.cli import books, users
 from cashman.ledger import Ledger
 from cashman.model.income import Income
 from torture.service import REPOSITORY, settings
@@ -103,7 +104,7 @@ def test_a_wrong_setting_and_a_server_out_of_reach_are_2(run) -> None:
 def test_the_journal_is_written_as_the_feed_gives_it(
     run, ledger: Ledger, client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "FEED_ENTRIES_MAX", 2)
+    monkeypatch.setattr(books, "FEED_ENTRIES_MAX", 2)
     for number in range(3):
         ledger.record(Income(f"salary é {number}", 5000))
     status, said, _ = run("journal")
@@ -279,7 +280,7 @@ def test_a_user_who_is_not_there_is_told_in_one_line(run, client: FlaskClient, c
 
 def test_list_shows_every_user_and_no_secret(run, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("user", "list") == (0, "", "")
-    monkeypatch.setattr(cli, "PAGE_ROWS_MAX", 2)
+    monkeypatch.setattr(users, "PAGE_ROWS_MAX", 2)
     first = first_user(client)
     others = [first.post("/users", {"email": f"{number}@example.com"}).json for number in range(3)]
     first.patch(f"/users/{others[0]['id']}", {"admin": True})

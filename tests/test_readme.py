@@ -275,7 +275,9 @@ def test_the_commands_of_the_readme_are_those_of_the_command_line():
     def paths(command: click.Command, path: str) -> set[str]:
         if not isinstance(command, click.Group):
             return {path}
-        return {found for name, part in command.commands.items() for found in paths(part, f"{path} {name}")}
+        context = click.Context(command)
+        parts = {name: command.get_command(context, name) for name in command.list_commands(context)}
+        return {found for name, part in parts.items() for found in paths(part, f"{path} {name}")}
 
     table = README.split("| command | |\n")[1].split("\n\n")[0]
     assert {cell.removesuffix(" E-MAIL") for cell in first_cells(table)} == paths(cli.cashman, "cashman")
