@@ -34,6 +34,9 @@ from cashman.translations import message
 SYSTEM: Final = "cashman"
 """The actor behind what happens by itself."""
 
+_IDS_AT_ONCE: Final = 10_000
+"""A statement has at most 65,535 parameters on PostgreSQL."""
+
 _turnovers = select(Turnover.currency, Turnover.minor_units).where(Turnover.ledger_id == bindparam("ledger_id"))
 _next_expiry = select(func.min(Transaction.expires_at)).where(
     Transaction.ledger_id == bindparam("ledger_id"), text("status = 'pending'")
@@ -340,9 +343,15 @@ class Batch:
             return None, None
         id_ = self.chart.category_ids.get(path)
         if id_ is None and len(self.chart.categories) >= CATEGORIES_MAX:
-            rule = message("A ledger has at most {maximum} categories.", maximum=CATEGORIES_MAX)
-            raise Invalid(errors={"category": [rule]})
+            raise Invalid(errors={"category": [_too_many_categories()]})
         return (id_, None) if id_ is not None else (None, path)
+
+    def learn(self, ids: Sequence[str]) -> None:
+        """Look up transactions that nobody named beforehand; `find` knows them then."""
+        unknown = [id_ for id_ in ids if id_ not in self._so_far.states]
+        for start in range(0, len(unknown), _IDS_AT_ONCE):
+            for row in states_by_id(self.connection, self.ledger_id, unknown[start : start + _IDS_AT_ONCE]):
+                self._so_far.states[row.id] = self._before[row.id] = dict(row._mapping)
 
     # What a change does to transactions.
 
@@ -353,13 +362,22 @@ class Batch:
         """
         if guarded:
             for plan in planned:
-                self._check_open(self.find(plan.state["id"]), plan.state)
+                self.check_open(self.find(plan.state["id"]), plan.state)
         self._so_far.turnovers = self._turnovers_after(planned)
         for plan in planned:
             if plan.opens is not None:
                 plan.state["category_id"] = self._open_category(plan.opens, actor)
             self._book(plan, actor)
         return self.chain.head
+
+    def create(self, states: Sequence[State], actor: str) -> None:
+        """Book new transactions of which nothing has to be checked any more: see `check_open` and `spend`."""
+        for state in states:
+            self._book(Planned("create", state, with_words=True), actor)
+
+    def spend(self, sizes: Mapping[str, int]) -> None:
+        """Take amounts without their signs into the turnovers; TotalTooLarge where one would not fit any more."""
+        self._so_far.turnovers = self._changed_turnovers(sizes)
 
     def _book(self, plan: Planned, actor: str) -> None:
         so_far, state, id_ = self._so_far, plan.state, plan.state["id"]
@@ -412,13 +430,14 @@ class Batch:
             state = {**self._so_far.states[row.id], "status": "void"}
             self.append(SYSTEM, Planned("void", state), guarded=False)
 
-    def _check_open(self, before: State | None, after: State) -> None:
+    def check_open(self, *states: State | None) -> None:
         """Neither a closed account nor a closed day is touched."""
-        for state in (before, after):
+        chart = self.chart
+        for state in states:
             if state is None:
                 continue
             self.check_day(state["date"])
-            account = self.chart.accounts[state["account_id"]]
+            account = chart.accounts[state["account_id"]]
             if account["closed"]:
                 raise AccountClosed(message("The account {account} is closed.", account=account["name"]))
 
@@ -463,10 +482,20 @@ class Batch:
         known = self.chart.category_ids.get(path)
         if known is not None:  # another revision of the same change has opened it
             return known
-        id_ = max(self.chart.categories, default=0) + 1
-        self._append_about("category", str(id_), "open", actor, 1, {"path": path})
-        self._so_far.chart = self.chart.with_categories({id_: path})
-        return id_
+        self.open_categories([path], actor)
+        return self.chart.category_ids[path]
+
+    def open_categories(self, paths: Sequence[str], actor: str) -> None:
+        """Open categories that are not there yet; Invalid where they would be too many."""
+        if not paths:
+            return
+        if len(self.chart.categories) + len(paths) > CATEGORIES_MAX:
+            raise Invalid(errors={"category": [_too_many_categories()]})
+        first = max(self.chart.categories, default=0) + 1
+        opened = dict(enumerate(paths, first))
+        for id_, path in opened.items():
+            self._append_about("category", str(id_), "open", actor, 1, {"path": path})
+        self._so_far.chart = self.chart.with_categories(opened)
 
     def move_categories(self, paths: Mapping[int, str], figures: Mapping[str, str], actor: str) -> Head:
         """Give categories new paths, as one entry."""
@@ -620,6 +649,10 @@ class Batch:
             assert changed == 1, "a transaction changed under the held head"
         if pending:
             self.chain.next_expiry = self.connection.execute(_next_expiry, {"ledger_id": self.ledger_id}).scalar()
+
+
+def _too_many_categories() -> str:
+    return message("A ledger has at most {maximum} categories.", maximum=CATEGORIES_MAX)
 
 
 def _no_name(id_: int) -> str:

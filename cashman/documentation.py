@@ -12,7 +12,8 @@ from flask import Blueprint, Flask, Response, current_app, request
 from marshmallow import Schema, fields
 
 from cashman import __version__, errors
-from cashman.limits import BATCH_TRANSACTIONS_MAX
+from cashman.formats import EXPORTS, IMPORTS
+from cashman.limits import BATCH_TRANSACTIONS_MAX, MAPPING_NAME_CHARACTERS_MAX
 from cashman.model.access import ROLES
 from cashman.model.account import AccountSchema
 from cashman.model.api_key import ApiKeySchema
@@ -49,6 +50,8 @@ _PATH_PARTS: Final = {
     "id": {"type": "string", "pattern": f"^{ULID_PATTERN}$"},
     "account_id": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
     "slug": {"type": "string"},
+    "name": {"type": "string", "minLength": 1, "maxLength": MAPPING_NAME_CHARACTERS_MAX},
+    "format_name": {"type": "string", "enum": sorted({*IMPORTS, *EXPORTS})},
     "ledger_ulid": {"type": "string", "pattern": f"^{ULID_PATTERN}$"},
 }
 

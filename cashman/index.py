@@ -15,8 +15,10 @@ from cashman import (
     db,
     documentation,
     door,
+    exports,
     headers,
     health,
+    imports,
     journal_feed,
     ledgers,
     problems,
@@ -41,9 +43,14 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     settings = config.load(os.environ if environment is None else environment)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = DOCUMENT_BYTES_MAX
+    app.request_class = wire.InMemory
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //expenses is no resource, and not a redirect in HTML
-    app.url_map.converters |= {"ulid": wire.UlidConverter, "number": wire.NumberConverter}
+    app.url_map.converters |= {
+        "ulid": wire.UlidConverter,
+        "number": wire.NumberConverter,
+        "mapping_name": wire.NameConverter,
+    }
     equip(app, settings)
     headers.init_app(app, settings.cors_origins)  # before whatever refuses: a preflight carries no token
     app.wsgi_app = BehindProxy(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
@@ -58,6 +65,8 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
         categories.bp,
         categories.tags_bp,
         reports.bp,
+        imports.bp,
+        exports.bp,
         ledgers.bp,
         journal_feed.bp,
     )

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from flask import Response, has_request_context, render_template, request
+from marshmallow.exceptions import SCHEMA
 
 from cashman.limits import LANGUAGE_RANGES_MAX
 from cashman.translations import LANGUAGES, SOURCE, translate
@@ -70,6 +71,20 @@ def spoken(response: Response, language: str) -> Response:
     response.headers["Content-Language"] = tag(language)
     response.vary.add("Accept-Language")
     return response
+
+
+def told(messages: Any, language: str) -> Any:
+    """Messages keyed by field, translated; the places of list items, numbers in marshmallow, become text."""
+    if isinstance(messages, Mapping):
+        return {"document" if key == SCHEMA else _shown(key): told(rules, language) for key, rules in messages.items()}
+    if isinstance(messages, list):
+        return [told(rules, language) for rules in messages]
+    return translate(messages, language)
+
+
+def _shown(key: Any) -> str:
+    """A name as it can be written: half of a surrogate pair, which JSON can spell and UTF-8 cannot, as its escape."""
+    return str(key).encode(errors="backslashreplace").decode()
 
 
 def page(template: str, **values: Any) -> Response:

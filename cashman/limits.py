@@ -83,3 +83,12 @@ IMPORT_CHUNK_ROWS: Final = 10_000  # what each commit takes then
 IMPORT_BYTES_MAX: Final = 32 * 1_048_576  # over HTTP
 IMPORT_WHOLE_BYTES_MAX: Final = 64 * 1_048_576  # of a format that is not read line by line
 IMPORT_FAULTS_MAX: Final = 1_000  # that are told of one file
+
+EXPORTS_AT_ONCE_MAX: Final = 4  # of each worker: each holds a connection of its own for as long as it takes
+EXPORT_SECONDS_MAX: Final = 900  # then a client that reads too slowly is cut off
+EXPORT_ROWS_AT_ONCE: Final = 2_000
+EXPORT_PART_CHARACTERS: Final = 100_000
+
+IMPORTS_AT_ONCE_MAX: Final = 2  # of each worker: each holds its file in memory
+MAPPINGS_MAX: Final = 100  # of one ledger
+MAPPING_NAME_CHARACTERS_MAX: Final = 50

@@ -4,7 +4,7 @@ A statement is built once for each shape of a filter. PostgreSQL knows how its r
 itself; SQLite does not, so here it is decided which index leads, and what is few is counted: see `_lead`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
@@ -33,6 +33,7 @@ from cashman import search
 from cashman.chart import Chart, Standing
 from cashman.db import table, utc_now
 from cashman.journal import Head
+from cashman.limits import EXPORT_ROWS_AT_ONCE
 from cashman.model.currency import CURRENCIES
 from cashman.model.filter import SORT_KEYS, Filter
 from cashman.model.money import minor_unit_range
@@ -86,6 +87,7 @@ _of_ledger: Final = _own.ledger_id == bindparam("ledger_id")
 _counterparts = select(*_RAW).where(
     _of_ledger, _own.group.in_(bindparam("groups", expanding=True)), _own.id != _own.group
 )
+_legs = select(*_RAW).where(_of_ledger, _own.group.in_(bindparam("groups", expanding=True)), _own.status != "void")
 _currencies = select(Turnover.currency).where(Turnover.ledger_id == bindparam("ledger_id"))
 _in_range = (
     _of_ledger,
@@ -116,6 +118,26 @@ def transfers_page(ledger_id: int, filter_: Filter, connection: Connection, stan
     groups = [row.group for row in found.rows]
     others = connection.execute(_counterparts, {"ledger_id": ledger_id, "groups": groups}) if groups else ()
     return replace(found, counterparts={row.group: row for row in others})
+
+
+def everything(
+    ledger_id: int, filter_: Filter, connection: Connection, standing: Standing
+) -> Iterator[Sequence[Row[Any]]]:
+    """All the rows that a filter asks for, some at once, as columns of COLUMNS that are text where they are stored so.
+
+    They come out of the database as they are taken.
+    """
+    values = _values(connection, ledger_id, filter_, standing.chart, None)
+    if values is None:
+        return
+    statement = _listing(_shape(connection, filter_, values)).execution_options(yield_per=EXPORT_ROWS_AT_ONCE)
+    with connection.execute(statement, values) as found:
+        yield from found.partitions()
+
+
+def legs(connection: Connection, ledger_id: int, groups: Sequence[str]) -> Sequence[Row[Any]]:
+    """The members of some groups that stand."""
+    return connection.execute(_legs, {"ledger_id": ledger_id, "groups": groups}).all()
 
 
 # From a filter to a shape and its values.

@@ -5,19 +5,17 @@ It is also where what a client is told is translated: whoever made a message may
 
 import logging
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Flask, Response
 from markupsafe import Markup, escape
 from marshmallow import ValidationError
-from marshmallow.exceptions import SCHEMA
 from werkzeug.exceptions import HTTPException
 
 from cashman import errors
 from cashman.errors import Problem
-from cashman.language import asked_for, page, spoken
+from cashman.language import asked_for, page, spoken, told
 from cashman.translations import translate
 from cashman.wire import A_PAGE, contract, encode_json
 
@@ -55,7 +53,7 @@ def render(problem: Problem) -> Response:
     if problem.detail is not None:
         document["detail"] = translate(problem.detail, language)
     if problem.errors is not None:
-        document["errors"] = _told(problem.errors, language)
+        document["errors"] = told(problem.errors, language)
     response = Response(encode_json(document), problem.status, mimetype="application/problem+json")
     response.headers.extend(problem.headers)
     if problem.status == HTTPStatus.UNAUTHORIZED:
@@ -86,20 +84,6 @@ def render_fault(error: Exception) -> Response:
     """A mistake of ours: told in the log, and to the client without its insides."""
     log.error("an unforeseen error", exc_info=error)
     return render(errors.ServiceFault())
-
-
-def _told(messages: Any, language: str) -> Any:
-    """Messages keyed by field, translated; the places of list items, numbers in marshmallow, become text."""
-    if isinstance(messages, Mapping):
-        return {"document" if key == SCHEMA else _shown(key): _told(told, language) for key, told in messages.items()}
-    if isinstance(messages, list):
-        return [_told(told, language) for told in messages]
-    return translate(messages, language)
-
-
-def _shown(key: Any) -> str:
-    """A name as it can be written: half of a surrogate pair, which JSON can spell and UTF-8 cannot, as its escape."""
-    return str(key).encode(errors="backslashreplace").decode()
 
 
 def _code(text: str) -> Markup:

@@ -6,6 +6,7 @@ A view is marked with `contract`, from which the OpenAPI document is made; it lo
 
 import datetime as dt
 import hashlib
+import io
 import json
 import re
 import time
@@ -20,6 +21,7 @@ from urllib.parse import urlencode
 from urllib.request import parse_http_list
 
 import msgspec
+from flask import Request as FlaskRequest
 from flask import Response, current_app, request
 from marshmallow import Schema, ValidationError, fields
 from werkzeug.routing import BaseConverter
@@ -38,6 +40,7 @@ from cashman.limits import (
     BODY_SECONDS,
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
     JSON_DEPTH_MAX,
+    MAPPING_NAME_CHARACTERS_MAX,
     OBJECT_MEMBERS_MAX,
 )
 from cashman.listing import Page
@@ -81,6 +84,19 @@ class NumberConverter(BaseConverter):
 
     def to_python(self, value: str) -> int:
         return int(value)
+
+
+class NameConverter(BaseConverter):
+    """A path segment that is the name of a mapping."""
+
+    regex = rf"[^/\x00]{{1,{MAPPING_NAME_CHARACTERS_MAX}}}"
+
+
+class InMemory(FlaskRequest):
+    """A request whose files stay in memory, which `max_content_length` bounds: there may be no folder to write to."""
+
+    def _get_file_stream(self, *_: Any, **__: Any) -> io.BytesIO:  # type: ignore[override]
+        return io.BytesIO()
 
 
 class UlidConverter(BaseConverter):

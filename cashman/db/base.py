@@ -27,6 +27,8 @@ from cashman.limits import RETRY_AFTER_SECONDS
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
+Progress = Callable[[int, int], None]
+"""Told how much of how much is done."""
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +127,27 @@ class Database(ABC):
         """Whether there is something to open."""
         return True
 
+    def own_files(self) -> list[Path]:
+        """The files that belong to it, where they are ours."""
+        return []
+
+    @abstractmethod
+    def size(self) -> int:
+        """How many bytes it takes."""
+
+    @abstractmethod
+    def fill(self, check: Work[None], work: Work[Result]) -> Result:
+        """Run work(connection) on tables that it may fill, in a database that nobody uses: all of it, or nothing.
+
+        `check` raises where there is something that has to stay; what it lets pass is gone afterwards.
+        """
+
     # What every caller uses.
+    def revision(self) -> str | None:
+        """The schema's revision, asked without bringing it up to date."""
+        with self._translated(), self.engine.connect() as connection:
+            return migrations.current(connection)
+
     def open(self) -> None:
         """Bring the schema up to date and check the promises; raises StoreUnavailable or ConfigurationError."""
         if self._opened:
@@ -134,7 +156,7 @@ class Database(ABC):
             if self._opened:  # by another thread meanwhile
                 return
             with self._translated():
-                self._off_loop(self._open)
+                self.off_loop(self._open)
             self._opened = True
             atexit.register(self.close)
 
@@ -149,7 +171,7 @@ class Database(ABC):
 
     def read(self, work: Work[Result], *, long: bool = False) -> Result:
         """Run work(connection) in one read-only snapshot; `long` work does not hold up the other requests."""
-        run = self._off_loop if long else _here
+        run = self.off_loop if long else _here
 
         def read_once() -> Result:
             self._check_place(writing=False)
@@ -157,6 +179,19 @@ class Database(ABC):
                 return run(lambda: work(connection))
 
         return self._retried(read_once, lambda error: error.connection_invalidated)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection of the caller's own, whose transaction is one read-only snapshot for as long as it takes."""
+        with self._translated():
+            self.open()
+            self._check_place(writing=False)
+            connection = self._connect_reader()
+            connection.detach()  # or a few that take their time would leave none for the others
+        try:
+            yield connection
+        finally:
+            connection.close()
 
     def peek(self, statement: str) -> Sequence[Any]:
         """The one row of a single statement: for what is asked before every read, with nothing around it."""
@@ -177,7 +212,7 @@ class Database(ABC):
             self._writer = self._connect_writer()
         connection = self._writer
         try:
-            return self._off_loop(lambda: self._transact(connection, work))
+            return self.off_loop(lambda: self._transact(connection, work))
         except BaseException as error:
             if not isinstance(error, Problem) or isinstance(error, StoreUnavailable):
                 self._discard_writer()  # else the caller broke a rule, and nothing is wrong with the connection
@@ -208,7 +243,7 @@ class Database(ABC):
                     time.sleep(random.uniform(0, 0.01 * 2**number))
         raise unavailable("The database file is being replaced.")
 
-    def _off_loop(self, function: Callable[[], Result]) -> Result:
+    def off_loop(self, function: Callable[[], Result]) -> Result:
         """Run what blocks.
 
         Only that: locks, pools and loggers are gevent's under gevent, and waiting for one in a native thread

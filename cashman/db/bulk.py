@@ -17,7 +17,7 @@ def _statement(dialect: Dialect, into: Table, names: tuple[str, ...]) -> tuple[s
     quote = dialect.identifier_preparer.quote
     mark = "?" if dialect.paramstyle == "qmark" else "%s"
     sql = f"INSERT INTO {quote(into.name)} ({', '.join(map(quote, names))}) VALUES ({', '.join([mark] * len(names))})"
-    processors = []
+    processors: list[_Processor] = []
     for place, name in enumerate(names):
         processor = into.c[name].type.dialect_impl(dialect).bind_processor(dialect)
         if processor is not None:

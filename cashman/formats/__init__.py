@@ -34,11 +34,23 @@ class Format:
     """The items of a file, in its order; raises UnreadableFile where it is none of this format."""
     write: Callable[[Books], Iterator[str]] | None
     """The text of an export, in parts."""
+    write_lossless: Callable[[Books], Iterator[str]] | None
+    """The same for other programs than spreadsheets, where that differs."""
+    both_legs: bool
+    """Whether a transfer can only be written with both its legs, also where a filter finds one."""
 
 
 def _format(module: ModuleType) -> Format:
-    functions = (getattr(module, name, None) for name in ("recognizes", "read", "write"))
-    return Format(module.NAME, module.MEDIA_TYPE, module.SUFFIXES, *functions)
+    return Format(
+        name=module.NAME,
+        media_type=module.MEDIA_TYPE,
+        suffixes=module.SUFFIXES,
+        recognizes=getattr(module, "recognizes", None),
+        read=getattr(module, "read", None),
+        write=getattr(module, "write", None),
+        write_lossless=getattr(module, "write_lossless", None),
+        both_legs=module in (beancount, hledger, qif),
+    )
 
 
 _FORMATS: Final = tuple(map(_format, _MODULES))
@@ -52,4 +64,6 @@ def recognize(source: Source) -> Format:
     named = [one for one in fitting if source.name.lower().endswith(one.suffixes)]
     for one in (*named, *fitting):
         return one
-    raise unreadable(message("It is in none of the formats that can be imported: {formats}.", formats=", ".join(IMPORTS)))
+    raise unreadable(
+        message("It is in none of the formats that can be imported: {formats}.", formats=", ".join(IMPORTS))
+    )

@@ -46,8 +46,12 @@ class Source:
                 return encoding
         # ASCII in UTF-16 without a mark has a zero byte in every second place.
         for encoding, place in (("utf-16-le", 1), ("utf-16-be", 0)):
-            zeros = start[place : 2_000 : 2].count(0)
-            if len(start) >= 4 and zeros > 0.4 * len(start[place : 2_000 : 2]) and not start[1 - place : 2_000 : 2].count(0):
+            zeros = start[place:2_000:2].count(0)
+            if (
+                len(start) >= 4
+                and zeros > 0.4 * len(start[place:2_000:2])
+                and not start[1 - place : 2_000 : 2].count(0)
+            ):
                 self._check(encoding)
                 return encoding
         return self._find_narrow_encoding()
@@ -62,7 +66,9 @@ class Source:
                     raise unreadable(message("The file holds NUL characters: it is no text."))
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            raise unreadable(message("The file is not in {encoding}, as its first bytes say.", encoding=encoding)) from None
+            raise unreadable(
+                message("The file is not in {encoding}, as its first bytes say.", encoding=encoding)
+            ) from None
 
     def _find_narrow_encoding(self) -> str:
         """UTF-8 where it is; else Windows-1252, or Latin-1 where a byte has no meaning in that."""

@@ -1,0 +1,632 @@
+"""From a file to bookings: what is new, what was imported before, what opens, and what is refused, line by line.
+
+A file is first gone through as a whole (`scan`): what it says is held to the model's rules, without the ledger. Then
+`Import`, one change as any other, decides it against what stands and books it as one commit, or nothing of it. What
+was imported before is known by its id: that is made of the account and the bank's reference, or of the account and
+what the file says, with a number that tells two equal coffees on one day apart.
+"""
+
+import datetime as dt
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+import msgspec
+from marshmallow import ValidationError
+from ulid import ULID
+
+from cashman import formats
+from cashman.batch import Batch, Receipt, in_currency
+from cashman.changes import Change, Request
+from cashman.chart import Chart
+from cashman.db import off_loop
+from cashman.errors import Invalid, Problem
+from cashman.formats.records import Account, Item, Movement, Options, Refused, Skipped, Split, Transfer
+from cashman.formats.source import Source
+from cashman.ledger import OWNERS_OWN, Ledger
+from cashman.limits import IMPORT_CHUNK_ROWS, IMPORT_FAULTS_MAX, IMPORT_ROWS_MAX
+from cashman.model.account import DEFAULTS, MAIN_ACCOUNT, AccountSchema
+from cashman.model.currency import CURRENCIES
+from cashman.model.money import AmountError, to_minor_units
+from cashman.model.transaction import TransactionFields, member_id
+from cashman.model.transaction_type import TransactionType
+from cashman.queries import State
+from cashman.translations import message
+
+Value = TypeVar("Value")
+
+_KNOWN_MAX: Final = 10_000
+"""So many different names of a kind are remembered as good."""
+_PLAIN: Final = re.compile(r"[!-~](?:[ -~]{0,398}[!-~])?", re.ASCII)
+"""What needs no further look: it keeps every rule of a description."""
+_IMPORTED_BEFORE: Final = message("Imported before.")
+_THERE_ALREADY: Final = message("A transaction with this id is there already.")
+
+
+class Booking(msgspec.Struct):
+    """What is booked together: one movement, the two legs of a transfer, or the lines of a receipt."""
+
+    line: int
+    movements: list[Movement]
+    transfer: bool = False
+    group: str | None = None
+    repeated: int = 0
+    """How many equal ones stand before it in the file."""
+
+
+@dataclass(slots=True)
+class Line:
+    """What became of a part of a file."""
+
+    line: int
+    outcome: str
+    """booked, skipped or refused"""
+    reason: str | None = None
+    errors: dict[str, list[str]] | None = None
+    states: Sequence[State] = ()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an import came to, or would come to."""
+
+    format: str = ""
+    encoding: str = ""
+    booked: int = 0
+    """Transactions: of a transfer both legs."""
+    skipped: int = 0
+    refused: int = 0
+    opened: dict[str, str] = field(default_factory=dict)
+    """The currency by the name of each account that was not there before."""
+    sums: Counter[str] = field(default_factory=Counter)
+    """By currency what was booked comes to in minor units, but for transfers."""
+    chart: Chart | None = None
+    """The names that go with the states of the lines."""
+    lines: list[Line] = field(default_factory=list)
+    """What was skipped and refused, and of a preview what would be booked; not more than IMPORT_FAULTS_MAX of each."""
+
+    def note(self, line: Line) -> None:
+        """Count what became of a line, and keep it where it is one of the first."""
+        if line.outcome == "skipped":
+            self.skipped += 1
+            told = self.skipped
+        elif line.outcome == "refused":
+            self.refused += 1
+            told = self.refused
+        else:
+            self.booked += len(line.states)
+            told = self.booked
+        if told <= IMPORT_FAULTS_MAX:
+            self.lines.append(line)
+
+    def add(self, other: "Outcome") -> None:
+        """Add what the next chunk came to."""
+        self.booked, self.skipped, self.refused = (
+            self.booked + other.booked,
+            self.skipped + other.skipped,
+            self.refused + other.refused,
+        )
+        self.opened |= other.opened
+        self.sums.update(other.sums)
+        self.lines += other.lines[: max(0, 3 * IMPORT_FAULTS_MAX - len(self.lines))]
+
+    def errors(self) -> dict[int, dict[str, list[str]]]:
+        """What was refused, by line."""
+        return {line.line: line.errors for line in self.lines if line.errors is not None}
+
+
+# The file alone.
+
+
+class _Rules:
+    """The model's own rules for what a file says; a name that was good once is good again."""
+
+    def __init__(self) -> None:
+        fields = {**TransactionFields().fields, "name": AccountSchema().fields["name"]}
+        self._check = {name: fields[name].deserialize for name in fields}
+        self._good: dict[str, set[Any]] = {
+            name: set() for name in ("account", "category", "payee", "currency", "status")
+        }
+        self._good_tags: set[tuple[str, ...]] = set()
+
+    def broken(self, movement: Movement) -> dict[str, list[str]] | None:  # noqa: C901  a rule after the other
+        """The rules that a movement breaks, by field."""
+        errors: dict[str, list[str]] = {}
+        if not (_PLAIN.fullmatch(movement.description) and len(movement.description) <= 400):
+            self._hold("description", movement.description, errors)
+        for name, good in self._good.items():
+            value = getattr(movement, name)
+            if value is not None and value not in good:
+                self._remember(name, value, errors)
+        tags = tuple(movement.tags)
+        if tags and tags not in self._good_tags and self._hold("tags", movement.tags, errors):
+            _remember(self._good_tags, tags)
+        for name in ("notes", "id"):
+            if getattr(movement, name) is not None:
+                self._hold(name, getattr(movement, name), errors)
+        if movement.expires_at is not None and movement.status != "pending":
+            errors["expires_at"] = ["Only a pending transaction expires."]
+        if movement.currency in CURRENCIES:
+            try:
+                to_minor_units(movement.amount, movement.currency)
+            except AmountError as error:
+                errors["amount"] = [error.rule]
+        return errors or None
+
+    def broken_by_account(self, account: Account) -> dict[str, list[str]] | None:
+        """The same for an account."""
+        given = {
+            name: getattr(account, name) for name in ("name", "kind", "currency", "opening_balance", "opening_date")
+        }
+        named = {name: value for name, value in given.items() if value is not None}
+        if account.opening_date is not None:
+            named["opening_date"] = account.opening_date.isoformat()
+        found: dict[str, list[str]] = AccountSchema().validate(named)
+        return found or None
+
+    def _remember(self, name: str, value: Any, errors: dict[str, list[str]]) -> None:
+        if self._hold(name, value, errors):
+            _remember(self._good[name], value)
+
+    def _hold(self, name: str, value: Any, errors: dict[str, list[str]]) -> bool:
+        try:
+            self._check[name](value)
+        except ValidationError as error:
+            rules = error.messages
+            errors[name] = (
+                rules if isinstance(rules, list) else [str(rule) for rules in rules.values() for rule in rules]
+            )
+            return False
+        return True
+
+
+def _remember(good: set[Any], value: Any) -> None:
+    if len(good) >= _KNOWN_MAX:
+        good.clear()
+    good.add(value)
+
+
+class _Repeated:
+    """How many equal movements came before, in a file."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def count(self, booking: Booking) -> int:
+        """How often the same was there before."""
+        if booking.group is not None or (booking.movements[0].id or booking.movements[0].reference) is not None:
+            return 0
+        key = hash(tuple((m.account, m.date, m.amount, m.description, m.payee) for m in booking.movements))
+        before = self._counts.get(key, 0)
+        self._counts[key] = before + 1
+        return before
+
+
+def bookings(items: Iterable[Item], account: str | None = None) -> Iterator[Booking | Account | Line]:
+    """What of a file's items can be booked; what breaks a rule of the model is refused here."""
+    rules, repeated = _Rules(), _Repeated()
+    for item in items:
+        if isinstance(item, Skipped):
+            yield Line(item.line, "skipped", item.reason)
+            continue
+        if isinstance(item, Refused):
+            yield Line(item.line, "refused", errors=item.errors)
+            continue
+        if isinstance(item, Account):
+            errors = rules.broken_by_account(item)
+            yield item if errors is None else Line(item.line, "refused", errors=errors)
+            continue
+        booking = _booking(item)
+        for movement in booking.movements:
+            movement.account = movement.account or account or MAIN_ACCOUNT
+            movement.description = movement.description or movement.payee or _last(movement.category) or "Imported"
+            errors = rules.broken(movement)
+            if errors is not None:
+                break
+        else:
+            errors = _unfit(booking)
+        if errors is not None:
+            yield Line(booking.line, "refused", errors=errors)
+            continue
+        booking.repeated = repeated.count(booking)
+        yield booking
+
+
+def _booking(item: Movement | Transfer | Split) -> Booking:
+    if isinstance(item, Movement):
+        return Booking(item.line, [item])
+    if isinstance(item, Transfer):
+        return Booking(item.line, [item.out, item.into], True, item.group)
+    return Booking(item.line, item.movements, False, item.group)
+
+
+def _unfit(booking: Booking) -> dict[str, list[str]] | None:
+    """The rules that its movements break together."""
+    if len(booking.movements) == 1:
+        return None
+    first, *others = booking.movements
+    if booking.transfer:
+        into = others[0]
+        if first.account == into.account:
+            return {"account": [message("A transfer goes to another account.")]}
+        if first.amount >= 0 or into.amount <= 0:
+            return {"amount": [message("A transfer goes out of one account and into the other.")]}
+        return None
+    if any((other.account, other.date) != (first.account, first.date) for other in others):
+        return {"line": [message("The lines of one receipt lie on one account and one day.")]}
+    if any((other.amount > 0) != (first.amount > 0) for other in others):
+        return {"amount": [message("The lines of one receipt are all incomes, or all expenses.")]}
+    return None
+
+
+def _last(category: str | None) -> str | None:
+    return None if category is None else category.rpartition(":")[2]
+
+
+# The file against the ledger.
+
+
+class Import(Change):
+    """Book what a file holds: all of it, or with `partial` what can be booked; with `preview` nothing."""
+
+    def __init__(
+        self,
+        ledger_id: int,
+        request: Request,
+        items: Sequence[Booking | Account | Line],
+        *,
+        partial: bool = False,
+        preview: bool = False,
+        today: dt.date,
+    ) -> None:
+        super().__init__(ledger_id, request)
+        self.items = items
+        self.partial = partial
+        self.preview = preview
+        self.today = today
+        self.outcome = Outcome()
+        """What it came to; nothing of it stands where something was refused and it is not `partial`."""
+
+    def decide(self, batch: Batch) -> Receipt:
+        try:
+            with batch.all_or_nothing():
+                self.outcome = _Booker(batch, self.request.actor, self.today, keeps=self.preview).book(self.items)
+                if self.preview or (self.outcome.refused and not self.partial):
+                    raise _Undone()
+        except _Undone:
+            pass
+        return Receipt((), batch.chain.head, batch.chart)
+
+
+class _Undone(Exception):
+    """What was decided is to leave nothing behind."""
+
+
+class _Booker:
+    """Books the items of a file into a batch; what cannot be booked is noted, and the rest goes on."""
+
+    def __init__(self, batch: Batch, actor: str, today: dt.date, *, keeps: bool) -> None:
+        self.batch = batch
+        self.actor = actor
+        self.today = today
+        self.keeps = keeps
+        """Whether what would be booked is to be shown."""
+        self.outcome = Outcome()
+        self._seen: set[str] = set()
+        """The ids of what this change books."""
+
+    def book(self, items: Sequence[Booking | Account | Line]) -> Outcome:
+        """Open the accounts that are not there, and book what was not imported before."""
+        outcome, batch = self.outcome, self.batch
+        for item in items:
+            if isinstance(item, Line):
+                outcome.note(item)
+        closing = self._open_accounts(items)
+        drafts = [(item, self._draft(item)) for item in items if isinstance(item, Booking)]
+        batch.learn([state["id"] for _, states in drafts for state in states])
+        new = [draft for draft in drafts if draft[1] and self._is_new(*draft)]
+        batch.spend(Counter(_sizes(new)))
+        self._open_categories(new)
+        for booking, states in new:
+            batch.create(states, self.actor)
+            for state in states:
+                if not booking.transfer:
+                    outcome.sums[state["currency"]] += state["minor_units"]
+            if self.keeps and outcome.booked < IMPORT_FAULTS_MAX:
+                outcome.lines.append(Line(booking.line, "booked", states=states))
+            outcome.booked += len(states)
+        for account in closing:
+            batch.save_account({**batch.chart.account(account), "closed": True}, self.actor)
+        outcome.chart = batch.chart
+        outcome.lines.sort(key=lambda line: line.line)
+        return outcome
+
+    def _refuse(self, line: int, errors: dict[str, list[str]]) -> None:
+        self.outcome.note(Line(line, "refused", errors=errors))
+
+    # Accounts.
+
+    def _open_accounts(self, items: Sequence[Booking | Account | Line]) -> list[str]:
+        """Open what is not there yet; gives the names of those that are to be closed at the end."""
+        described = {item.name: item for item in reversed(items) if isinstance(item, Account)}
+        needed: dict[str, tuple[int, str | None]] = {}
+        for item in items:
+            if isinstance(item, Booking):
+                for movement in item.movements:
+                    name, currency = movement.account or MAIN_ACCOUNT, movement.currency
+                    if name not in needed or needed[name][1] is None:
+                        needed[name] = (item.line, currency)
+        closing = []
+        for name, account in described.items():
+            if name in self.batch.chart.account_ids:
+                self._adopt(account)
+            elif self._open(account, needed.get(name, (0, None))[1]) and account.closed:
+                closing.append(name)
+        for name, (line, currency) in needed.items():
+            if name not in self.batch.chart.account_ids and name not in described:
+                self._open(Account(line=line, name=name, currency=currency), None)
+        return closing
+
+    def _open(self, described: Account, currency: str | None) -> bool:
+        currency = described.currency or currency or self.batch.chart.currency
+        row = {"name": described.name, "currency": currency, **DEFAULTS, "kind": described.kind}
+        try:
+            account = self.batch.save_account({**row, **self._opening(described, currency)}, self.actor)
+        except Problem as problem:
+            errors = dict(problem.errors or {problem.field: [problem.detail or problem.title]})
+            self._refuse(described.line, {"account": [rule for rules in errors.values() for rule in rules]})
+            return False
+        self.outcome.opened[account["name"]] = account["currency"]
+        return True
+
+    def _opening(self, described: Account, currency: str) -> dict[str, Any]:
+        if not described.opening_balance:
+            return {}
+        try:
+            minor_units = to_minor_units(described.opening_balance, currency)
+        except AmountError as error:
+            raise Invalid(errors={"account": [error.rule]}) from None
+        day = described.opening_date or self.today
+        self.batch.check_day(day)
+        return {"opening_minor_units": minor_units, "opening_date": day}
+
+    def _adopt(self, described: Account) -> None:
+        """Give an account that is there, and untouched, what the file says of it."""
+        account = self.batch.chart.account(described.name)
+        if described.currency not in (None, account["currency"]):
+            return self._refuse(described.line, {"currency": [in_currency(account)]})
+        try:
+            opening = self._opening(described, account["currency"])
+            if all(account[name] == value for name, value in opening.items()):
+                return None
+            if account["opening_minor_units"] or self.batch.is_used(account["id"]):
+                told = message("The account is there already, and keeps its opening balance.")
+                return self.outcome.note(Line(described.line, "skipped", told))
+            self.batch.save_account({**account, **opening, "kind": described.kind or account["kind"]}, self.actor)
+        except Problem as problem:
+            self._refuse(described.line, {"account": [problem.detail or problem.title]})
+        return None
+
+    # Transactions.
+
+    def _draft(self, booking: Booking) -> list[State]:
+        """The states that a booking is to become, but for what booking adds; none where it breaks a rule."""
+        try:
+            states = [self._state(movement) for movement in booking.movements]
+            if booking.transfer:
+                _check_legs(states)
+            self.batch.check_open(*states)
+        except Problem as problem:
+            self._refuse(booking.line, dict(problem.errors or {problem.field: [problem.detail or problem.title]}))
+            return []
+        _identify(booking, states)
+        return states
+
+    def _state(self, movement: Movement) -> State:
+        chart = self.batch.chart
+        account_id = chart.account_ids.get(movement.account or MAIN_ACCOUNT)
+        if account_id is None:
+            raise Invalid(errors={"account": [message("The account could not be opened.")]})
+        account = chart.accounts[account_id]
+        currency = account["currency"]
+        if movement.currency is not None and movement.currency != currency:
+            raise Invalid(errors={"currency": [in_currency(account)]})
+        try:
+            minor_units = to_minor_units(movement.amount, currency)
+        except AmountError as error:
+            raise Invalid(errors={"amount": [error.rule]}) from None
+        if not minor_units:
+            raise Invalid(errors={"amount": ["Zero is not a movement of money."]})
+        if movement.expires_at is not None and movement.expires_at <= self.batch.chain.now():
+            raise Invalid(errors={"expires_at": ["Has to be in the future."]})
+        return {
+            "id": "",
+            "type": TransactionType.INCOME if minor_units > 0 else TransactionType.EXPENSE,
+            "status": movement.status,
+            "minor_units": minor_units,
+            "currency": currency,
+            "date": movement.date,
+            "account_id": account_id,
+            "category_id": None,
+            "group": None,
+            "expires_at": movement.expires_at,
+            "description": movement.description,
+            "payee": movement.payee,
+            "notes": movement.notes,
+            "tags": movement.tags,
+        }
+
+    def _is_new(self, booking: Booking, states: Sequence[State]) -> bool:
+        """Whether nothing of it was booked before; else it is noted as skipped."""
+        if not any(self.batch.find(state["id"]) for state in states):
+            if len(states) == 1 and states[0]["id"] not in self._seen:
+                self._seen.add(states[0]["id"])
+                return True
+            ids = {state["id"] for state in states}
+            if not ids & self._seen and len(ids) == len(states):
+                self._seen |= ids
+                return True
+        told = _IMPORTED_BEFORE if booking.movements[0].id is None else _THERE_ALREADY
+        self.outcome.note(Line(booking.line, "skipped", told))
+        return False
+
+    def _open_categories(self, drafts: list[tuple[Booking, list[State]]]) -> None:
+        """Give every state its category, after those that are new are opened, all at once."""
+        paths = {m.category: None for booking, _ in drafts for m in booking.movements if m.category is not None}
+        self.batch.open_categories([path for path in paths if path not in self.batch.chart.category_ids], self.actor)
+        ids = self.batch.chart.category_ids
+        for booking, states in drafts:
+            if not booking.transfer:
+                for movement, state in zip(booking.movements, states, strict=True):
+                    if movement.category is not None:
+                        state["category_id"] = ids[movement.category]
+
+
+def _sizes(drafts: Iterable[tuple[Booking, list[State]]]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for _, states in drafts:
+        for state in states:
+            currency = state["currency"]
+            sizes[currency] = sizes.get(currency, 0) + abs(state["minor_units"])
+    return sizes
+
+
+def _check_legs(states: Sequence[State]) -> None:
+    out, into = states
+    if out["currency"] == into["currency"] and out["minor_units"] != -into["minor_units"]:
+        raise Invalid(errors={"amount": ["In one currency what goes out comes in."]})
+
+
+# Ids.
+
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_EPOCH: Final = dt.date(1970, 1, 1)
+
+
+def _identify(booking: Booking, states: Sequence[State]) -> None:
+    """Give the states their ids: those of the file, or made of what the file says, the same every time."""
+    first = booking.movements[0]
+    whole = booking.group or first.id or _made_id(booking, states)
+    grouped = len(states) > 1 or booking.group is not None
+    for place, (movement, state) in enumerate(zip(booking.movements, states, strict=True)):
+        state["id"] = movement.id or (member_id(whole, place) if grouped else whole)
+        if grouped:
+            state["group"] = whole
+        if booking.transfer:
+            state["type"] = TransactionType.TRANSFER
+
+
+def _made_id(booking: Booking, states: Sequence[State]) -> str:
+    """A ULID of the day and a hash; of the hash alone where the bank's reference says what it is."""
+    first, state = booking.movements[0], states[0]
+    if first.reference is not None:
+        return _ulid(_EPOCH, f"{state['account_id']}\0reference\0{first.reference}")
+    said = [
+        f"{state['account_id']}\0{state['minor_units']}\0{state['currency']}\0{state['description']}\0{state['payee']}"
+        for state in states
+    ]
+    return _ulid(state["date"], "\n".join([state["date"].isoformat(), str(booking.repeated), *said]))
+
+
+def _ulid(day: dt.date, content: str) -> str:
+    hash_ = int.from_bytes(hashlib.sha256(content.encode()).digest()[:10], "big")
+    pairs = _PAIRS
+    return _stamp(day) + (
+        pairs[hash_ >> 70] + pairs[hash_ >> 60 & 1023] + pairs[hash_ >> 50 & 1023] + pairs[hash_ >> 40 & 1023]
+        + pairs[hash_ >> 30 & 1023] + pairs[hash_ >> 20 & 1023] + pairs[hash_ >> 10 & 1023] + pairs[hash_ & 1023]
+    )  # fmt: skip
+
+
+@lru_cache(4096)
+def _stamp(day: dt.date) -> str:
+    """The first ten characters of a ULID of that day: milliseconds since 1970, or 0 before."""
+    return str(ULID.from_bytes((max(0, (day - _EPOCH).days) * 86_400_000).to_bytes(6, "big") + bytes(10)))[:10]
+
+
+# All of it.
+
+_NO_OPTIONS: Final = Options()
+Progress = Callable[[int], None]
+"""Told after each commit how many rows are done."""
+
+
+def import_file(
+    ledger: Ledger,
+    source: Source,
+    format_name: str | None = None,
+    options: Options = _NO_OPTIONS,
+    *,
+    request: Request = OWNERS_OWN,
+    partial: bool = False,
+    preview: bool = False,
+    in_chunks: bool = False,
+    progress: Progress = lambda rows: None,
+) -> Outcome:
+    """Import a file in a format, or in the one that it is recognized as.
+
+    Up to IMPORT_ROWS_MAX rows are one commit. A longer file is taken `in_chunks` or refused: each chunk is a commit,
+    and whoever imports the file again goes on where it broke off. Nothing is booked where a line of the file breaks a
+    rule, unless it is `partial`.
+    """
+    format_ = formats.recognize(source) if format_name is None else formats.IMPORTS[format_name]
+    assert format_.read is not None
+    read = format_.read
+
+    def items() -> Iterator[Booking | Account | Line]:
+        return bookings(read(source, options), options.account)
+
+    def submit(chunk: Sequence[Booking | Account | Line]) -> Outcome:
+        change = Import(ledger.id, request, chunk, partial=partial, preview=preview, today=ledger.today)
+        ledger.books.submit(change)
+        return change.outcome
+
+    found, faults = off_loop(lambda: _scan(items()))
+    total = Outcome()
+    if found is not None:
+        total = submit(found)
+    elif not in_chunks:
+        told = message(
+            "At most {maximum} rows over HTTP: the command line imports more, in chunks.", maximum=IMPORT_ROWS_MAX
+        )
+        raise Invalid(errors={"file": [told]})
+    elif faults and not partial:
+        for fault in faults:
+            total.note(fault)
+    else:
+        for chunk in _chunks(items()):
+            total.add(outcome := submit(chunk))
+            progress(len(chunk))
+            if outcome.refused and not partial:
+                break
+    total.format, total.encoding = format_.name, source.encoding
+    return total
+
+
+def _scan(items: Iterable[Booking | Account | Line]) -> tuple[list[Booking | Account | Line] | None, list[Line]]:
+    """All items where one commit takes them, and the first faults."""
+    found: list[Booking | Account | Line] | None = []
+    faults: list[Line] = []
+    for item in items:
+        if isinstance(item, Line) and item.outcome == "refused" and len(faults) < IMPORT_FAULTS_MAX:
+            faults.append(item)
+        if found is not None:
+            found.append(item)
+            if len(found) > IMPORT_ROWS_MAX:
+                found = None
+    return found, faults
+
+
+def _chunks(items: Iterable[Booking | Account | Line]) -> Iterator[list[Booking | Account | Line]]:
+    waiting: list[Booking | Account | Line] = []
+    for item in items:
+        waiting.append(item)
+        if len(waiting) == IMPORT_CHUNK_ROWS:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
