@@ -1,13 +1,14 @@
 """What is particular to PostgreSQL: a server, its SQLSTATEs and its locks."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from cashman.db.base import Database, Result
+from cashman.db.base import Database, Result, Work
 from cashman.errors import ConfigurationError
 from cashman.limits import LOCK_WAIT_SECONDS_MAX
 
@@ -19,6 +20,11 @@ class PostgresDatabase(Database):
     """
 
     _MIGRATION_LOCK: Final = 0x6361_7368  # "cash"
+    _USERS: Final = (  # a vacuum of the server's own is nobody
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL"
+    )
+    _USER_SECONDS_MAX: Final = 2
     _RETRIED: Final = {"40001", "40P01"}  # serialization failure, deadlock
     # SQLSTATE classes and codes (appendix A of the manual) of a server that is gone, full, read-only or stopping;
     # 0A000 is what a standby says to a transaction that is to write.
@@ -50,7 +56,7 @@ class PostgresDatabase(Database):
             connect_args=connect_args,
         )
 
-    def _off_loop(self, function: Callable[[], Result]) -> Result:
+    def off_loop(self, function: Callable[[], Result]) -> Result:
         return function()
 
     def _check_durability(self) -> None:
@@ -95,3 +101,34 @@ class PostgresDatabase(Database):
             or (isinstance(error, OperationalError) and state is None)
             or (state is not None and state.startswith(self._OUT_OF_REACH))
         )
+
+    # All of it at once.
+
+    def size(self) -> int:
+        found: int = self.peek("SELECT pg_database_size(current_database())")[0]
+        return found
+
+    def fill(self, check: Work[None], work: Work[Result]) -> Result:
+        self.open()
+        self.engine.dispose()  # what was open for that is nobody else
+
+        def fill(connection: Connection) -> Result:
+            self._check_unused(connection)
+            # The only way to take away a founding; and whoever comes now waits until the end.
+            connection.exec_driver_sql("ALTER TABLE journal DISABLE TRIGGER USER")
+            check(connection)
+            connection.exec_driver_sql("DELETE FROM journal")
+            connection.exec_driver_sql("ALTER TABLE journal ENABLE TRIGGER USER")
+            return work(connection)
+
+        return self.write(fill)
+
+    def _check_unused(self, connection: Connection) -> None:
+        deadline = time.monotonic() + self._USER_SECONDS_MAX  # a connection that was closed takes its time to end
+        while users := connection.exec_driver_sql(self._USERS).scalar_one():
+            connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"{users} other connections use the database that is to be filled: stop the service first"
+                )
+            time.sleep(0.05)
