@@ -1,0 +1,724 @@
+"""Plain-text accounting: what double entries of beancount and hledger mean here, and under which names ours go out.
+
+One money leg and one leg of a category make a movement, two money legs a transfer, several legs of categories a
+split. Whatever is no money of ISO 4217, lots, and what cannot be told apart is skipped with the reason.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DecimalException,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+)
+from typing import Final
+
+import msgspec
+
+from cashman.formats.records import Account, Booked, Books, Item, Movement, Refused, Skipped, Split, Transfer
+from cashman.limits import AMOUNT_CHARACTERS_MAX
+from cashman.model.account import KINDS
+from cashman.model.currency import CURRENCIES
+from cashman.model.fields import ULID_PATTERN
+from cashman.model.transaction import STATUSES
+from cashman.model.transaction_type import TransactionType
+from cashman.translations import Message, message
+
+OWN: Final = "cashman-"
+"""What the names begin with of what only Cashman knows."""
+PART_ROWS: Final = 300
+"""How many transactions are written at once."""
+
+MONEY: Final = "money"
+CATEGORY: Final = "category"
+OPENING: Final = "opening"
+EQUITY: Final = "equity"
+UNKNOWN: Final = "unknown"
+
+EXACT: Final = Context(prec=400, rounding=ROUND_HALF_EVEN, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+"""Arithmetic that says so where it would have to round."""
+ZERO: Final = Decimal(0)
+_HALF: Final = Decimal("0.5")
+_ULID: Final = re.compile(ULID_PATTERN, re.ASCII)
+
+
+class BadLine(Exception):
+    """A line that breaks a rule, and the field that it is told under."""
+
+    def __init__(self, line: int, field: str, rule: Message) -> None:
+        super().__init__(rule)
+        self.refused = Refused(line, {field: [rule]})
+
+
+class Posting(msgspec.Struct):
+    """One leg of an entry."""
+
+    line: int
+    account: str
+    number: Decimal | None = None
+    """None where it is left out."""
+    currency: str | None = None
+    """None for that of the account."""
+    priced: bool = False
+    """Whether it counts for something else than its number: a price or a cost."""
+    lot: bool = False
+    """Whether it has a cost: then it is no money, whatever its currency."""
+    weight: Decimal | None = None
+    """What a priced one counts for; None where that is not said."""
+    weight_currency: str | None = None
+    words: dict[str, str] | None = None
+    """What Cashman itself has said of it."""
+
+    def counts(self) -> tuple[Decimal | None, str | None]:
+        """What it adds to the balance of its entry."""
+        return (self.weight, self.weight_currency) if self.priced else (self.number, self.currency)
+
+
+class Entry(msgspec.Struct):
+    """A transaction of such a file."""
+
+    line: int
+    date: dt.date
+    description: str
+    payee: str | None
+    tags: list[str]
+    notes: str | None
+    postings: list[Posting]
+    words: dict[str, str]
+    """What Cashman itself has said of it."""
+    implicit_price: bool = False
+    """Whether two currencies without a price balance each other."""
+
+
+class Leg(msgspec.Struct):
+    """What the postings come to on one account and in one currency, as money or in a category."""
+
+    line: int
+    name: str | None
+    amount: Decimal
+    """As the file has it: positive where money comes in."""
+    currency: str | None
+    words: dict[str, str] | None
+
+
+# What accounts are.
+
+
+class Opening(msgspec.Struct):
+    """The first opening balance of an account."""
+
+    line: int
+    amount: Decimal
+    currency: str | None
+    date: dt.date
+
+
+class Names:
+    """What the accounts of a file are to Cashman, and what they are called there."""
+
+    def __init__(self, kind_of: Callable[[str], tuple[str, str]]) -> None:
+        self._kind_of = kind_of
+        self._known: dict[str, tuple[str, str | None]] = {}
+        self.openings: dict[str, Opening] = {}
+        """By Cashman's name."""
+        self.declared: set[str] = set()
+        """Accounts of money that have told of themselves."""
+
+    def declare(self, name: str, words: Mapping[str, str]) -> None:
+        """Learn what Cashman itself has said of an account."""
+        kind, own = self._kind_of(name)
+        if kind == MONEY and "name" in words:
+            self._known[name] = (MONEY, words["name"])
+        elif kind == CATEGORY and "category" in words:
+            self._known[name] = (CATEGORY, words["category"] or None)
+        else:
+            self._known[name] = (kind, own)
+
+    def of(self, name: str) -> tuple[str, str | None]:
+        """(MONEY, the account), (CATEGORY, the category), or what else it is and its name."""
+        found = self._known.get(name)
+        if found is None:
+            found = self._known[name] = self._kind_of(name)
+        return found
+
+    def account(self, line: int, name: str, currency: str | None, words: Mapping[str, str]) -> Item | None:
+        """What a declaration of an account of money comes to; None where it says too little to open it."""
+        kind, own = self.of(name)
+        if kind != MONEY or own is None or own in self.declared:
+            return None
+        opening = self.openings.get(own)
+        currency = currency or (opening.currency if opening else None)
+        if currency is None and not words:
+            return None
+        kind_word = words.get("kind")
+        if kind_word is not None and kind_word not in KINDS:
+            raise BadLine(line, "account", message("Not one of {choices}.", choices=", ".join(KINDS)))
+        if opening is not None and opening.currency is not None and opening.currency != currency:
+            del self.openings[own]
+            opening = None
+        self.declared.add(own)
+        day = words.get("opening-date")
+        return Account(
+            line=line,
+            name=own,
+            currency=currency,
+            kind=kind_word,
+            opening_balance=opening.amount if opening else None,
+            opening_date=opening.date if opening else None if day is None else day_of(line, day),
+            closed=words.get("closed") == "yes",
+        )
+
+    def note_openings(self, entry: Entry) -> None:
+        """Remember what opening balances an entry gives; the first of an account is the one that counts."""
+        try:
+            legs = opening_legs(entry, self)
+        except (BadLine, DecimalException):
+            return
+        for leg in legs or ():
+            if leg.name is not None:
+                self.openings.setdefault(leg.name, Opening(entry.line, leg.amount, leg.currency, entry.date))
+
+
+def day_of(line: int, text: str) -> dt.date:
+    """A date YYYY-MM-DD; BadLine where the calendar does not have it."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise BadLine(line, "date", message("There is no such day: {text}.", text=text[:20])) from None
+
+
+def is_money(currency: str | None) -> bool:
+    """Whether a commodity is a currency of ISO 4217, or that of the account."""
+    return currency is None or currency in CURRENCIES
+
+
+# From an entry to what is booked.
+
+
+def items_of(entry: Entry, names: Names) -> list[Item]:
+    """What an entry comes to."""
+    try:
+        return _simple(entry, names) or _items(entry, names)
+    except BadLine as bad:
+        return [bad.refused]
+    except DecimalException:
+        return [Refused(entry.line, {"amount": [message("Not an amount, or longer than any amount.")]})]
+
+
+def _simple(entry: Entry, names: Names) -> list[Item] | None:
+    """The one movement of the most common entry: one money leg, one leg of a category, one currency."""
+    if len(entry.postings) != 2:
+        return None
+    money, other = entry.postings
+    kind, account = names.of(money.account)
+    other_kind, category = names.of(other.account)
+    if kind == CATEGORY:
+        money, other, kind, account, other_kind, category = other, money, other_kind, category, kind, account
+    if kind != MONEY or other_kind != CATEGORY or money.priced or other.priced:
+        return None
+    amount = money.number
+    currency = money.currency
+    if amount is None:
+        if other.number is None:
+            return None
+        amount, currency = other.number.copy_negate(), other.currency
+    elif other.number is not None and (currency != other.currency or other.number.copy_negate() != amount):
+        return None
+    if not amount or not is_money(currency):
+        return None
+    words = {**entry.words, **other.words} if other.words else entry.words
+    return [_grouped(entry, [_movement(entry, entry.line, account, amount, currency, category, words)])]
+
+
+def _items(entry: Entry, names: Names) -> list[Item]:
+    opening = opening_legs(entry, names)
+    if opening is not None:
+        return list(_opened(entry, opening, names))
+    return _from_legs(entry, *_legs(entry, names))
+
+
+def opening_legs(entry: Entry, names: Names) -> list[Leg] | None:
+    """The money legs of an entry that does nothing but open accounts; None for any other."""
+    kinds = {names.of(posting.account)[0] for posting in entry.postings}
+    if kinds != {MONEY, OPENING}:
+        return None
+    legs, others, _, _ = _legs(entry, names)
+    return None if others else [leg for leg in legs if leg.amount]
+
+
+def _opened(entry: Entry, legs: list[Leg], names: Names) -> Iterator[Item]:
+    for leg in legs:
+        opening = names.openings.get(leg.name or "")
+        if opening is None or opening.line != entry.line or opening.currency != leg.currency:
+            yield Skipped(leg.line, message("Only the first opening balance of {account} counts.", account=leg.name))
+        elif leg.name not in names.declared:
+            names.declared.add(opening_name := leg.name or "")
+            yield Account(
+                line=entry.line,
+                name=opening_name,
+                currency=leg.currency,
+                opening_balance=leg.amount,
+                opening_date=entry.date,
+            )
+    if not legs:
+        yield Skipped(entry.line, message("Zero is not a movement of money."))
+
+
+def _legs(entry: Entry, names: Names) -> tuple[list[Leg], list[Posting], list[Leg], bool]:
+    """Money legs added up by account, postings that are no money here, legs of categories, whether equity takes part.
+
+    BadLine where the entry does not balance.
+    """
+    balance(entry)
+    money: dict[tuple[str | None, str | None], Leg] = {}
+    categories: list[Leg] = []
+    others: list[Posting] = []
+    equity = False
+    for posting in entry.postings:
+        kind, name = names.of(posting.account)
+        if kind == UNKNOWN:
+            told = message("{account} is none of assets, liabilities, equity, income and expenses.", account=name)
+            raise BadLine(posting.line, "account", told)
+        # An amount is still left out here only where nobody knows what a lot was bought for.
+        if posting.number is None or posting.lot or not is_money(posting.currency):
+            others.append(posting)
+        elif kind == MONEY:
+            leg = money.get((name, posting.currency))
+            if leg is None:
+                leg = Leg(posting.line, name, posting.number, posting.currency, posting.words)
+                money[name, posting.currency] = leg
+            else:
+                leg.amount = EXACT.add(leg.amount, posting.number)
+        elif kind == CATEGORY:
+            number, currency = posting.counts()
+            categories.append(Leg(posting.line, name, number or ZERO, currency, posting.words))
+        else:
+            equity = True
+    return list(money.values()), others, categories, equity
+
+
+def _from_legs(
+    entry: Entry, money: list[Leg], others: list[Posting], categories: list[Leg], equity: bool
+) -> list[Item]:
+    skipped = _skip_whole(entry, money, others, categories, equity)
+    if skipped is not None:
+        return [skipped]
+    moved = [leg for leg in money if leg.amount]
+    if not categories:
+        return [_transfer(entry, moved) if len(moved) == 2 else Skipped(entry.line, _NOTHING)]
+    leg = (moved or money)[0]
+    items: list[Item] = [Skipped(zero.line, _NOTHING) for zero in categories if not zero.amount]
+    amounts = [(part, part.amount.copy_negate()) for part in categories if part.amount]
+    if len(amounts) == 1 and not others:
+        amounts = [(amounts[0][0], leg.amount)]
+    elif not others and amounts and _sum(amount for _, amount in amounts) != leg.amount:
+        raise BadLine(
+            entry.line,
+            "amount",
+            message("The parts do not add up exactly to what {account} moves by.", account=leg.name),
+        )
+    movements = [
+        _movement(
+            entry, part.line if len(amounts) > 1 else entry.line, leg.name, amount, leg.currency, part.name, words
+        )
+        for part, amount in amounts
+        for words in [{**entry.words, **part.words} if part.words else entry.words]
+    ]
+    for sign in (True, False):  # the parts of a split are of one sign: what came in, and what was taken off
+        same = [movement for movement in movements if (movement.amount > 0) is sign]
+        if same:
+            items.append(_grouped(entry, same))
+    if others:
+        items.append(Skipped(others[0].line, _of_no_money(others[0])))
+    items.sort(key=_line_of)
+    return items
+
+
+_NOTHING: Final = message("Zero is not a movement of money.")
+
+
+def _line_of(item: Item) -> int:
+    return item.line
+
+
+def _of_no_money(posting: Posting) -> Message:
+    if is_money(posting.currency):
+        return message("Lots (what was held at a cost) are not kept here.")
+    return message("{commodity} is no currency of ISO 4217.", commodity=posting.currency)
+
+
+def _skip_whole(
+    entry: Entry, money: list[Leg], others: list[Posting], categories: list[Leg], equity: bool
+) -> Skipped | None:
+    """Why nothing of an entry is booked, if so."""
+    moved = [leg for leg in money if leg.amount]
+    if not entry.postings:
+        return Skipped(entry.line, message("The transaction has no postings."))
+    if equity:
+        return Skipped(entry.line, message("Equity is neither an account of money nor a category."))
+    if categories and len(moved) > 1:
+        return Skipped(entry.line, message("Several accounts of money and categories: who paid what is not said."))
+    if others and not (moved and categories):
+        return Skipped(entry.line, _of_no_money(others[0]))
+    if not money:
+        return Skipped(entry.line, message("No account of money takes part."))
+    currencies = {leg.currency for leg in categories if leg.amount} | {(moved or money)[0].currency}
+    if len(currencies) > 1 and (others or len([leg for leg in categories if leg.amount]) > 1):
+        return Skipped(entry.line, message("Several categories in several currencies."))
+    if not categories and len(moved) > 2:
+        return Skipped(entry.line, message("More than two accounts of money: what went where is not said."))
+    if not categories and len(moved) == 2 and moved[0].name == moved[1].name:
+        return Skipped(entry.line, message("Within one account no money moves."))
+    return None
+
+
+def _transfer(entry: Entry, legs: list[Leg]) -> Item:
+    out, into = sorted(legs, key=lambda leg: leg.amount)
+    if out.amount > 0 or into.amount < 0:
+        raise BadLine(entry.line, "amount", message("Of a transfer one side goes out and the other comes in."))
+    parts = [
+        _movement(entry, entry.line, leg.name, leg.amount, leg.currency, None, {**entry.words, **(leg.words or {})})
+        for leg in (out, into)
+    ]
+    return Transfer(line=entry.line, out=parts[0], into=parts[1], group=_group(entry))
+
+
+def _grouped(entry: Entry, movements: list[Movement]) -> Movement | Split:
+    group = _group(entry)
+    if len(movements) == 1 and group is None:
+        return movements[0]
+    return Split(line=entry.line, movements=movements, group=group)
+
+
+def _group(entry: Entry) -> str | None:
+    group = entry.words.get("group")
+    return None if group is None else _ulid(entry.line, group)
+
+
+def _ulid(line: int, text: str) -> str:
+    if not _ULID.fullmatch(text):
+        raise BadLine(line, "id", message("Not a ULID: 26 characters of Crockford's base 32, in capitals."))
+    return text
+
+
+def _movement(
+    entry: Entry,
+    line: int,
+    account: str | None,
+    amount: Decimal,
+    currency: str | None,
+    category: str | None,
+    words: dict[str, str],
+) -> Movement:
+    """A movement, with what Cashman itself has said of it where it has."""
+    if not words:
+        return Movement(
+            line=line, date=entry.date, amount=amount, description=entry.description, account=account,
+            currency=currency, category=category, payee=entry.payee, notes=entry.notes, tags=entry.tags,
+        )  # fmt: skip
+    id_, expires = words.get("id"), words.get("expires-at")
+    status = words.get("status", "posted")
+    if status not in STATUSES:
+        raise BadLine(line, "status", message("Not one of {choices}.", choices=", ".join(STATUSES)))
+    return Movement(
+        line=line,
+        date=entry.date,
+        amount=amount,
+        description=words.get("description", entry.description),
+        account=account,
+        currency=currency,
+        category=category,
+        payee=words.get("payee", entry.payee) or None,
+        notes=words.get("notes", None if id_ else entry.notes) or None,
+        tags=_tags(line, words["tags"]) if "tags" in words else entry.tags,
+        id=None if id_ is None else _ulid(line, id_),
+        status=status,
+        expires_at=None if expires is None else _instant(line, expires),
+    )
+
+
+def _tags(line: int, text: str) -> list[str]:
+    try:
+        return msgspec.json.decode(text, type=list[str])
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        raise BadLine(line, "tags", message("Not a JSON array of strings.")) from None
+
+
+def _instant(line: int, text: str) -> dt.datetime:
+    try:
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise BadLine(line, "expires_at", message("Not a date and time with an offset: {text}.", text=text[:40]))
+    return instant
+
+
+# Balance.
+
+
+def _sum(numbers: Iterable[Decimal]) -> Decimal:
+    total = ZERO
+    for number in numbers:
+        total = EXACT.add(total, number)
+    return total
+
+
+def balance(entry: Entry) -> None:
+    """Fill in the amount that is left out, if one is; BadLine where an entry does not come to nothing.
+
+    What a lot was bought for may be written nowhere in the entry: then nobody can tell.
+    """
+    sums: dict[str | None, Decimal] = {}
+    missing: list[Posting] = []
+    unknown = False
+    for posting in entry.postings:
+        if posting.number is None:
+            missing.append(posting)
+            continue
+        number, currency = posting.counts()
+        if number is None:
+            unknown = True
+        else:
+            sums[currency] = EXACT.add(sums.get(currency, ZERO), number)
+    if len(missing) > 1:
+        raise BadLine(missing[1].line, "amount", message("Only one posting may leave its amount out."))
+    left = {currency: number for currency, number in sums.items() if number}
+    if unknown:
+        return
+    if missing:
+        _fill_in(entry, missing[0], left)
+    elif left and not (entry.implicit_price and _price_each_other(entry, left)):
+        _check_rest(entry, left)
+
+
+def _fill_in(entry: Entry, posting: Posting, left: dict[str | None, Decimal]) -> None:
+    if posting.currency is not None and set(left) - {posting.currency}:
+        raise BadLine(posting.line, "amount", _unbalanced(left))
+    if not left:
+        left = {posting.currency: ZERO}
+    added = [
+        Posting(posting.line, posting.account, number.copy_negate(), currency, words=posting.words)
+        for currency, number in left.items()
+    ]
+    place = entry.postings.index(posting)
+    entry.postings = [*entry.postings[:place], *added, *entry.postings[place + 1 :]]
+
+
+def _price_each_other(entry: Entry, left: dict[str | None, Decimal]) -> bool:
+    """Whether it balances because two currencies are all that is left, one for the other."""
+    if len(left) != 2 or any(posting.priced for posting in entry.postings):
+        return False
+    one, other = left.values()
+    return (one > 0) is not (other > 0)
+
+
+def _check_rest(entry: Entry, left: dict[str | None, Decimal]) -> None:
+    """Half of the last decimal of a currency may be left, where a price or a cost has been multiplied out."""
+    tolerances: dict[str | None, Decimal] = {}
+    for posting in entry.postings:
+        exponent = posting.number.as_tuple().exponent if posting.number is not None else 0
+        if isinstance(exponent, int) and exponent < 0:
+            tolerance = _HALF.scaleb(exponent)
+            tolerances[posting.currency] = max(tolerance, tolerances.get(posting.currency, ZERO))
+    if any(abs(number) > tolerances.get(currency, ZERO) for currency, number in left.items()):
+        raise BadLine(entry.line, "amount", _unbalanced(left))
+
+
+def _unbalanced(left: Mapping[str | None, Decimal]) -> Message:
+    rest = ", ".join(f"{number:f} {currency or ''}".strip()[:60] for currency, number in list(left.items())[:3])
+    return message("The transaction does not balance: {rest} are left.", rest=rest)
+
+
+def number_of(line: int, text: str) -> Decimal:
+    """A number of ASCII digits with a point, commas between its thousands already taken out."""
+    if len(text) > AMOUNT_CHARACTERS_MAX:
+        raise BadLine(line, "amount", message("Not an amount, or longer than any amount."))
+    return Decimal(text)
+
+
+def one_line(text: str) -> str:
+    """A text without the blanks around it, in one line."""
+    return " ".join(text.split()) if "\n" in text or "\r" in text else text.strip()
+
+
+def notes_of(lines: Iterable[str]) -> str | None:
+    """What is kept beside a movement, one line each; None for nothing."""
+    return "\n".join(line for line in lines if line) or None
+
+
+# What goes out.
+
+_LIABILITIES: Final = ("card", "loan")
+
+
+class Declaration(msgspec.Struct):
+    """An account or a category as it is declared in an export."""
+
+    name: str
+    """What it is called there."""
+    words: dict[str, str]
+    """What Cashman says of it."""
+    currency: str | None = None
+
+
+class OutgoingNames:
+    """Under which names accounts and categories go out: each its own, whatever they are called here."""
+
+    def __init__(self, books: Books, clean: Callable[[str], str], kept: Callable[[str], bool]) -> None:
+        self._clean = clean
+        self._taken = {"Equity:Opening-Balances"}
+        self._next: dict[str, int] = {}
+        self.accounts: dict[str, str] = {}
+        self.categories: dict[tuple[str, str | None], str] = {}
+        self.declarations: list[Declaration] = []
+        # First those that keep their names, so that no other is given one of them.
+        for account in sorted(books.accounts, key=lambda account: not kept(account["name"])):
+            self._add_account(account, kept(account["name"]))
+        for type_, root in (("EXPENSE", "Expenses"), ("INCOME", "Income")):
+            self._add_category(type_, None, f"{root}:Uncategorized")
+        chosen = [
+            (type_, path, f"{'Expenses' if type_ == 'EXPENSE' else 'Income'}:{path}")
+            for type_, path in books.categories
+        ]
+        for type_, path, full in sorted(chosen, key=lambda category: clean(category[2]) != category[2]):
+            if (type_, path) not in self.categories:
+                self._add_category(type_, path, full)
+
+    def _add_account(self, account: Mapping[str, object], kept: bool) -> None:
+        name = str(account["name"])
+        root = "Liabilities" if account["kind"] in _LIABILITIES else "Assets"
+        own = self._own(name if kept else self._clean(f"{root}:{name}"))
+        words = {} if own == name else {"name": name}
+        if account["kind"] is not None:
+            words["kind"] = str(account["kind"])
+        if account["closed"]:
+            words["closed"] = "yes"
+        if account["opening_date"] is not None and not account["opening_minor_units"]:
+            words["opening-date"] = str(account["opening_date"])
+        self.accounts[name] = own
+        self.declarations.append(Declaration(own, words, str(account["currency"])))
+
+    def _add_category(self, type_: str, path: str | None, full: str) -> None:
+        own = self._own(self._clean(full))
+        words = {} if path is not None and own == full else {"category": path or ""}
+        self.categories[type_, path] = own
+        self.declarations.append(Declaration(own, words))
+
+    def _own(self, name: str) -> str:
+        """The name, or the first with a number after it that nobody has."""
+        chosen = name
+        while chosen in self._taken:
+            number = self._next[name] = self._next.get(name, 1) + 1
+            chosen = f"{name}-{number}"
+        self._taken.add(chosen)
+        return chosen
+
+
+class Line(msgspec.Struct):
+    """One posting that goes out."""
+
+    account: str
+    amount: str
+    currency: str
+    words: dict[str, str] | None = None
+    price: str | None = None
+    """What it counts for as a whole, in another currency."""
+
+
+def negated(amount: str) -> str:
+    """The amount with the other sign."""
+    return amount[1:] if amount.startswith("-") else f"-{amount}"
+
+
+def lines_of(rows: list[Booked], names: OutgoingNames) -> list[Line]:
+    """The postings of what belongs together; what differs from the first of the rows stands with the posting."""
+    first = rows[0]
+    if first.type == TransactionType.TRANSFER.value:
+        return _transfer_lines(sorted(rows, key=lambda row: row.minor_units), names)
+    total, lines = 0, []
+    for row in rows:
+        total += row.minor_units
+        words = None if row.group is None else {"id": row.id, **_differing(row, first)}
+        lines.append(Line(names.categories[row.type, row.category], negated(row.amount), row.currency, words))
+    amount = first.amount if len(rows) == 1 else _units(total, first)
+    return [Line(names.accounts[first.account], amount, first.currency), *lines]
+
+
+def _units(minor_units: int, like: Booked) -> str:
+    return msgspec.structs.replace(like, minor_units=minor_units).amount
+
+
+def _transfer_lines(rows: list[Booked], names: OutgoingNames) -> list[Line]:
+    first = rows[0]
+    lines = [
+        Line(names.accounts[row.account], row.amount, row.currency, {"id": row.id, **_differing(row, first)})
+        for row in rows
+    ]
+    out, into = lines
+    if out.currency != into.currency:
+        # The price stands with what has fewer decimals: there is then room for what dividing leaves over.
+        cheap, dear = (out, into) if CURRENCIES[out.currency] <= CURRENCIES[into.currency] else (into, out)
+        cheap.price = f"{dear.amount.removeprefix('-')} {dear.currency}"
+    return lines
+
+
+def _differing(row: Booked, first: Booked) -> dict[str, str]:
+    if row is first:
+        return {}
+    words = {}
+    for name in ("description", "payee", "notes", "status"):
+        if getattr(row, name) != getattr(first, name):
+            words[name] = getattr(row, name) or ""
+    if row.tags != first.tags:
+        words["tags"] = row.tags
+    return words
+
+
+def openings_of(books: Books, names: OutgoingNames) -> Iterator[tuple[str, str, str, str, str]]:
+    """(day, Cashman's name, its name there, amount, currency) of each account that has an opening balance, by day."""
+    opened = [account for account in books.accounts if account["opening_minor_units"]]
+    for account in sorted(opened, key=lambda account: str(account["opening_date"] or books.first_day)):
+        name, currency = str(account["name"]), str(account["currency"])
+        amount = Decimal(account["opening_minor_units"]).scaleb(-CURRENCIES[currency], EXACT)
+        yield str(account["opening_date"] or books.first_day), name, names.accounts[name], f"{amount:f}", currency
+
+
+def currencies_of(books: Books) -> list[str]:
+    """Every currency of the accounts and of the ledger."""
+    return sorted({books.currency, *(str(account["currency"]) for account in books.accounts)})
+
+
+def in_parts(books: Books, written: Callable[[list[Booked]], str]) -> Iterator[str]:
+    """What is written of each group of rows, some hundred at once."""
+    part: list[str] = []
+    for rows in books.together():
+        part.append(written(rows))
+        if len(part) == PART_ROWS:
+            yield "".join(part)
+            part = []
+    yield "".join(part)
+
+
+# What tells the formats apart.
+
+_BEANCOUNT: Final = re.compile(
+    r"""^(?:(?:option|plugin|include)[ \t]+"|(?:push|pop)(?:tag[ \t]+\#|meta[ \t]+[a-z])
+    |[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}[ \t]+(?:
+        (?:open|close|balance|pad|note|document)[ \t]+[^\W\d_a-z][^\s:;,]*:
+        |(?:event|query|custom)[ \t]+"|commodity[ \t]+[A-Z]|price[ \t]+[A-Z][A-Z0-9'._-]*[ \t]+[-+0-9]
+        |(?:txn|[*!])[ \t]+"[^"\n]*"[^\n]*\r?\n(?:[ \t][^\n]*\n)*?[ \t]+[^\W\d_a-z][^\s:;]*:\S
+    ))""",
+    re.MULTILINE | re.VERBOSE,
+)
+
+
+def is_beancount(head: str) -> bool:
+    """Whether a file that begins so is beancount's: what hledger has no like of stands in it."""
+    return _BEANCOUNT.search(head) is not None
