@@ -105,10 +105,10 @@ def post_request(worker, request, environ, response):
 
 
 def _open_books(worker):
-    """Bring the books up to date, and have the first worker say who gets in."""
+    """Bring the books up to date, fill empty ones where the settings ask for it, and say who gets in."""
     import gevent
 
-    from cashman import door
+    from cashman import config, demo, door
     from cashman.current import books
     from cashman.errors import ConfigurationError, StoreUnavailable
 
@@ -116,6 +116,8 @@ def _open_books(worker):
     while True:
         try:
             books(worker.wsgi).database.open()
+            if config.load(os.environ).demo:
+                demo.fill_at_start(books(worker.wsgi))
             if worker.age == 1:
                 worker.log.warning(door.announcement(worker.wsgi))
             return None

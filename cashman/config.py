@@ -20,8 +20,8 @@ from cashman.limits import SECRET_BYTES_MIN
 from cashman.model.currency import CURRENCIES
 
 PREFIX: Final = "CASHMAN_"
-# Names with the prefix that bootstrap.sh and the tests read; they are no settings of the service.
-FOREIGN_NAMES: Final = ("CASHMAN_ENVIRONMENT",)
+# Names with the prefix that bootstrap.sh, the command line and the tests read; they are no settings of the service.
+FOREIGN_NAMES: Final = ("CASHMAN_ENVIRONMENT", "CASHMAN_URL", "CASHMAN_KEY", "CASHMAN_LEDGER")
 FOREIGN_PREFIXES: Final = ("CASHMAN_TEST_",)
 
 SECRET_CHARACTERS_MIN: Final = 10
@@ -120,6 +120,10 @@ class ConfigSchema(Schema):
         load_default="UTC",
         validate=_is_time_zone,
         metadata={"description": "The time zone in which a transaction without a `date` is booked today."},
+    )
+    demo = fields.Boolean(
+        load_default=False,
+        metadata={"description": "With `1`, a ledger that is still empty at the start is given a year to look at."},
     )
 
     auth = fields.String(

@@ -49,6 +49,7 @@ def test_every_setting_is_read_under_its_prefix() -> None:
         "CASHMAN_TRUSTED_PROXIES": ("10.0.0.0/8 ::1", ["10.0.0.0/8", "::1"]),
         "CASHMAN_CORS_ORIGINS": ("https://app.example.com", ["https://app.example.com"]),
         "CASHMAN_RATE_LIMIT": ("600", 600),
+        "CASHMAN_DEMO": ("1", True),
     }
     settings = config.load(given | {name: text for name, (text, _) in others.items()})
     expected = given | {name: value for name, (_, value) in others.items()}

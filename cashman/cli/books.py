@@ -4,9 +4,8 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
-from cashman.cli.service import open_books
+from cashman.cli.service import open_books, open_service
 from cashman.journal import Head
 from cashman.limits import FEED_ENTRIES_MAX
 from cashman.verify import Tampered, parse_receipt
@@ -47,12 +46,6 @@ def verify(head: Head | None) -> None:
 @click.option("--after", default=0, show_default=True, help="The sequence number of the last entry that you have.")
 def journal(after: int) -> None:
     """Write the journal to standard output as NDJSON, as GET /journal gives it: to keep, and to check elsewhere."""
-    books = open_books().own_ledger()
-    while True:
-        rows, _ = books.journal(after, FEED_ENTRIES_MAX)
-        for row in rows:
-            words = None if row.words is None else msgspec.Raw(row.words.encode())
-            click.echo(msgspec.json.encode({"entry": row.entry, "hash": row.hash.hex(), "words": words}))
-        if len(rows) < FEED_ENTRIES_MAX:
-            return
-        after = rows[-1].sequence
+    for page in open_service().pages("/journal", [("after", str(after)), ("limit", str(FEED_ENTRIES_MAX))]):
+        for row in page.rows():
+            click.echo(bytes(row))
