@@ -14,9 +14,11 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
-from cashman.db.base import Database, Replaced, Result, Work, unavailable
+from cashman import migrations
+from cashman.db import files
+from cashman.db.base import Database, Progress, Replaced, Result, Work, unavailable
 from cashman.errors import ConfigurationError, StoreUnavailable
 from cashman.limits import LOCK_WAIT_SECONDS_MAX
 from cashman.translations import message
@@ -39,6 +41,8 @@ class SqliteDatabase(Database):
     }  # fmt: skip
     _CHANGES_PER_CHECKPOINT: Final = 8_000
     _LOCK_POLL_SECONDS: Final = 0.0003
+    _PAGES_AT_ONCE: Final = 2_000
+    _USER_SECONDS_MAX: Final = 1
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -235,3 +239,70 @@ class SqliteDatabase(Database):
 
     def _is_out_of_reach(self, error: DBAPIError) -> bool:
         return (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF in self._OUT_OF_REACH
+
+    # All of it at once.
+
+    def own_files(self) -> list[Path]:
+        beside = (*files.SIDECARS, ".lock", ".keys", ".keys.new", ".part")
+        return [self.path, *(self.path.with_name(self.path.name + suffix) for suffix in beside)]
+
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def copy_pages(self, into: Path, progress: Progress) -> None:
+        """Copy one snapshot, page by page, into a file that nobody else uses, while others go on to write.
+
+        All of it within one read transaction: else SQLite begins anew whenever another process has written, and
+        under steady writes never ends.
+        """
+        source = self._connect_driver()
+        try:
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()  # here the snapshot is taken
+            with contextlib.closing(sqlite3.connect(into, isolation_level=None)) as sink:
+                sink.execute("PRAGMA synchronous=OFF")
+                source.backup(
+                    sink,
+                    pages=self._PAGES_AT_ONCE,
+                    progress=lambda _, remaining, total: progress(total - remaining, total),
+                )
+                sink.execute("PRAGMA journal_mode=DELETE").fetchall()  # so that it is one file, wherever it goes
+        finally:
+            source.close()
+
+    def fill(self, check: Work[None], work: Work[Result]) -> Result:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._free(check):
+            pass  # else it is told at the end, where it is asked again
+        with files.replacing(self.path, lambda: self._free(check)) as part:
+            engine = files.engine_on(part, making=True)
+            migrations.upgrade(engine)
+            with engine.begin() as connection:
+                return work(connection)
+
+    @contextlib.contextmanager
+    def _free(self, check: Work[None]) -> Iterator[None]:
+        """Hold the lock of a place where nothing is but what `check` allows, and that nobody uses."""
+        with self.exclusive():
+            if self.path.is_symlink() or (self.path.exists() and not self.path.is_file()):
+                raise ConfigurationError(f"{self.path} is a link or no file: name the place itself")
+            if self.path.exists() and self.path.stat().st_size:
+                self._check_unused(check)
+            for left in files.sidecars(self.path):
+                raise ConfigurationError(f"{left} lies there, of another database: put it away first")
+            yield
+
+    def _check_unused(self, check: Work[None]) -> None:
+        """Whoever else has the file open keeps it from leaving WAL mode; and that leaves no WAL behind."""
+        engine = create_engine("sqlite://", creator=self._connect_driver, poolclass=NullPool, hide_parameters=True)
+        with engine.connect() as connection:
+            try:
+                check(connection)
+            except DBAPIError as error:
+                raise ConfigurationError(f"{self.path} holds no books: {error.orig}") from error
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={self._USER_SECONDS_MAX * 1000}")
+            try:
+                connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
+            except DBAPIError as error:
+                told = f"{self.path} is in use ({error.orig}): stop the service first"
+                raise ConfigurationError(told) from error

@@ -33,13 +33,13 @@ def as_stored(model: type[Base]) -> Select[Any]:
     """The columns of a model as the database has them: what was changed behind our back need not be of our types."""
     return select(
         *(
-            type_coerce(column, String).label(column.name) if isinstance(column.type, _TEXT_BEHIND) else column
+            type_coerce(column, String).label(column.name) if isinstance(column.type, TEXT_BEHIND) else column
             for column in table(model).c
         )
     )
 
 
-_TEXT_BEHIND: Final = (Date, Enum, Instant, JsonText)
+TEXT_BEHIND: Final = (Date, Enum, Instant, JsonText)
 """Types that are compared as the text that is stored."""
 
 
