@@ -34,6 +34,7 @@ from cashman.translations import message
 SYSTEM: Final = "cashman"
 """The actor behind what happens by itself."""
 
+_INSERTED: Final = ("ledger_id", *(column.name for column in COLUMNS))
 _IDS_AT_ONCE: Final = 10_000
 """A statement has at most 65,535 parameters on PostgreSQL."""
 
@@ -637,13 +638,13 @@ class Batch:
         inserts, updates, pending = [], [], False
         for id_ in self._so_far.touched:
             state, before = self._so_far.states[id_], self._before.get(id_)
-            row = {column.name: state[column.name] for column in COLUMNS}
             if before is None:
-                inserts.append({**row, "ledger_id": self.ledger_id})
+                inserts.append({**state, "ledger_id": self.ledger_id})
             else:
+                row = {column.name: state[column.name] for column in COLUMNS}
                 updates.append({**row, "of_ledger": self.ledger_id, "of_id": id_, "of_version": before["version"]})
             pending = pending or "pending" in (state["status"], before and before["status"])
-        insert_rows(self.connection, table(Transaction), inserts)
+        insert_rows(self.connection, table(Transaction), inserts, _INSERTED)
         for row in updates:
             changed = self.connection.execute(_update_transaction, row).rowcount
             assert changed == 1, "a transaction changed under the held head"

@@ -70,6 +70,7 @@ class Export:
     def __next__(self) -> bytes:
         part = self._first
         if part is None:
+            self.close()
             raise StopIteration
         if time.monotonic() > self._deadline:
             raise TimeoutError("an export was read too slowly")

@@ -1,6 +1,6 @@
 """Many rows at once, past what SQLAlchemy does for each row of an executemany: half of what a large commit cost."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -25,21 +25,22 @@ def _statement(dialect: Dialect, into: Table, names: tuple[str, ...]) -> tuple[s
     return sql, processors
 
 
-def insert_rows(connection: Connection, into: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Insert rows that all name the same columns; each column takes what it takes anywhere else."""
-    rows = rows if isinstance(rows, Sequence) else list(rows)
+def insert_rows(
+    connection: Connection, into: Table, rows: Sequence[Mapping[str, Any]], names: tuple[str, ...] | None = None
+) -> None:
+    """Insert rows that all name the same columns, or of each the columns of some names."""
     if not rows:
         return
-    names = tuple(rows[0])
+    names = names or tuple(rows[0])
     sql, processors = _statement(connection.dialect, into, names)
-    take = itemgetter(*names)
-    values = []
-    for row in rows:
-        value = take(row)
-        if processors:
-            value = list(value)
-            for place, process in processors:
-                value[place] = process(value[place])
-            value = tuple(value)
-        values.append(value)
+    values: list[Any] = list(map(itemgetter(*names), rows))
+    if processors:
+        values = [_processed(value, processors) for value in values]
     connection.exec_driver_sql(sql, values)
+
+
+def _processed(value: tuple[Any, ...], processors: list[_Processor]) -> tuple[Any, ...]:
+    bound = list(value)
+    for place, process in processors:
+        bound[place] = process(bound[place])
+    return tuple(bound)

@@ -1,6 +1,7 @@
 """The declarative base, and the column types that are the same on both engines."""
 
 import datetime as dt
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -42,6 +43,7 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+@lru_cache(64)  # what is recorded together is written several times
 def rfc3339(instant: dt.datetime) -> str:
     """An aware UTC instant as RFC 3339 with exactly six decimals, so that text order is time order."""
     return instant.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
