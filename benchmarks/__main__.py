@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import at_a_million, keyed_writes, load, reading, signed_in, writes_and_reads
+from benchmarks import at_a_million, in_and_out, keyed_writes, load, reading, signed_in, writes_and_reads
 from benchmarks.options import Options
 from benchmarks.servers import Unusable
 
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "at_a_million": at_a_million.run,
     "reading": reading.run,
     "signed_in": signed_in.run,
+    "in_and_out": in_and_out.run,
 }
 
 
