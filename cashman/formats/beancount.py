@@ -16,6 +16,7 @@ from cashman.formats.plain_text import (
     OWN,
     UNKNOWN,
     BadLine,
+    Block,
     Entry,
     Line,
     Names,
@@ -92,18 +93,7 @@ def read(source: Source, options: Options) -> Iterator[Item]:
     return _Reader(source).items()
 
 
-class _Block:
-    """A directive: the line that it begins with, and those that are indented below it."""
-
-    __slots__ = ("body", "head", "line")
-
-    def __init__(self, line: int, head: str) -> None:
-        self.line = line
-        self.head = head
-        self.body: list[tuple[int, str]] = []
-
-
-def _blocks(source: Source) -> Iterator[_Block]:
+def _blocks(source: Source) -> Iterator[Block]:
     """The directives of a file, strings over several lines in one piece."""
     block = None
     with source.open() as text:
@@ -118,11 +108,11 @@ def _blocks(source: Source) -> Iterator[_Block]:
                 if block is not None:
                     block.body.append((number, line))
                 elif line.strip()[0] != ";":
-                    yield _Block(number, line)
+                    yield Block(number, line)
             elif line[0] != ";":
                 if block is not None:
                     yield block
-                block = _Block(number, line)
+                block = Block(number, line)
     if block is not None:
         yield block
 
@@ -175,7 +165,7 @@ class _Reader:
             else:
                 yield from self._undated(block)
 
-    def _look_ahead(self, block: _Block) -> None:
+    def _look_ahead(self, block: Block) -> None:
         """Learn what has to be known before the first transaction: names, and opening balances."""
         setting = _SETTING.match(block.head)
         if setting is not None:
@@ -200,7 +190,7 @@ class _Reader:
             if option == "name_equity":
                 self.equity = name
 
-    def _undated(self, block: _Block) -> Iterator[Item]:
+    def _undated(self, block: Block) -> Iterator[Item]:
         word = block.head.split(None, 1)[0]
         pushed = _PUSHED.match(block.head)
         if pushed is not None:
@@ -217,7 +207,7 @@ class _Reader:
         elif word not in _QUIET and block.head[0] not in _ORG and not _is_heading(block.head):
             yield Refused(block.line, {"line": [message("This is no directive of Beancount.")]})
 
-    def _dated(self, block: _Block) -> Iterator[Item]:
+    def _dated(self, block: Block) -> Iterator[Item]:
         head = _HEADER.match(block.head)
         if head is None or not (head[4] or head[5] == "open" or head[5] in _KNOWN_DIRECTIVES):
             yield Refused(block.line, {"line": [message("This is no directive of Beancount.")]})
@@ -235,7 +225,7 @@ class _Reader:
         except BadLine as bad:
             yield bad.refused
 
-    def _opened(self, block: _Block, head: "re.Match[str]") -> Iterator[Item]:
+    def _opened(self, block: Block, head: "re.Match[str]") -> Iterator[Item]:
         _date(block.line, head)
         account = _OPEN.fullmatch(head[6])
         if account is None:
@@ -263,7 +253,7 @@ class _Reader:
                 words[found[1].removeprefix(OWN)] = _string(found[2]) or ""
         return words
 
-    def _entry(self, block: _Block, head: "re.Match[str]") -> Entry:
+    def _entry(self, block: Block, head: "re.Match[str]") -> Entry:
         date = _date(block.line, head)
         plain = _PLAIN_WORDS.fullmatch(head[6])
         if plain is not None:

@@ -56,6 +56,17 @@ class BadLine(Exception):
         self.refused = Refused(line, {field: [rule]})
 
 
+class Block:
+    """A transaction or directive: the line that it begins with, and those that are indented below it."""
+
+    __slots__ = ("body", "head", "line")
+
+    def __init__(self, line: int, head: str) -> None:
+        self.line = line
+        self.head = head
+        self.body: list[tuple[int, str]] = []
+
+
 class Posting(msgspec.Struct):
     """One leg of an entry."""
 
@@ -93,7 +104,7 @@ class Entry(msgspec.Struct):
     words: dict[str, str]
     """What Cashman itself has said of it."""
     implicit_price: bool = False
-    """Whether two currencies without a price balance each other."""
+    """Whether two currencies without a price balance each other, as in hledger; one then has to balance exactly."""
 
 
 class Leg(msgspec.Struct):
@@ -522,7 +533,8 @@ def _price_each_other(entry: Entry, left: dict[str | None, Decimal]) -> bool:
 def _check_rest(entry: Entry, left: dict[str | None, Decimal]) -> None:
     """Half of the last decimal of a currency may be left, where a price or a cost has been multiplied out."""
     tolerances: dict[str | None, Decimal] = {}
-    for posting in entry.postings:
+    exact = entry.implicit_price and not any(posting.priced for posting in entry.postings)
+    for posting in () if exact else entry.postings:
         exponent = posting.number.as_tuple().exponent if posting.number is not None else 0
         if isinstance(exponent, int) and exponent < 0:
             tolerance = _HALF.scaleb(exponent)
