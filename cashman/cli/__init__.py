@@ -2,8 +2,7 @@
 
 import importlib
 import logging
-import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
@@ -45,6 +44,13 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(f"cashman.cli.{module}"), name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what it cannot do is said in one line, and in one more for each field that breaks a rule."""
+        try:
+            return super().invoke(ctx)
+        except (ConfigurationError, Problem, Refused, Unreachable) as error:
+            ctx.exit(tell(error))
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--url", envvar="CASHMAN_URL", callback=url_of, help="A service to ask, instead of the books here.")
@@ -66,9 +72,6 @@ def cashman(context: click.Context, url: str | None, key: str | None, ledger: st
 
 
 def main() -> None:
-    """Run a command; what it cannot do is said in one line, and in one more for each field that breaks a rule."""
+    """Run what the arguments of the process ask for."""
     logging.basicConfig(level=logging.WARNING, format="cashman: %(message)s")
-    try:
-        cashman(prog_name="cashman")
-    except (ConfigurationError, Problem, Refused, Unreachable) as error:
-        sys.exit(tell(error))
+    cashman(prog_name="cashman")

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -14,10 +15,19 @@ from typing import IO, Any, BinaryIO, Final
 import click
 import msgspec
 
+from cashman.cli.chunks import Wanted, import_in_chunks
 from cashman.cli.filters import filters, query_of
-from cashman.cli.problems import BROKEN, fields, tell
-from cashman.cli.service import IMPORT_SECONDS_MAX, Answer, Refused, Service, Unreachable, open_service
-from cashman.cli.tables import Column, as_json, plain, show_table, text_of
+from cashman.cli.problems import BROKEN, fields, status_of, tell
+from cashman.cli.service import IMPORT_SECONDS_MAX, Answer, Local, Refused, Service, Unreachable, open_service
+from cashman.cli.tables import Column, as_json, plain, progress_bar, show_table, text_of
+from cashman.errors import Problem
+from cashman.limits import IMPORT_BYTES_MAX
+
+_FORM_BYTES_MAX: Final = 65_536
+"""What a form may take beside the file."""
+
+SKIPPED_SHOWN_MAX: Final = 5
+"""So many lines are shown one by one that are skipped for one reason."""
 
 FORMATS_IN: Final = ("csv", "ofx", "qif", "camt053", "mt940", "beancount", "hledger", "json", "ndjson")
 FORMATS_OUT: Final = ("csv", "json", "ndjson", "beancount", "hledger", "ofx", "qif")
@@ -60,46 +70,56 @@ def import_files(
     Each file is booked as a whole or not at all, unless it is --partial. What was imported before is skipped, so the
     same file can be imported again. `-` is standard input.
     """
+    wanted = Wanted(format=format_, account=account, preview=preview, partial=partial, **_mapping(mapping))
     service = open_service(makes=not preview)
-    inline = Path(mapping) if mapping is not None and mapping.lower().endswith(".json") else None
-    query = [("account", account), ("mapping", None if inline else mapping)]
-    flags = [("preview", "true" if preview else None), ("partial", "true" if partial else None)]
-    asked = [(name, value) for name, value in (*query, *flags) if value is not None]
-    extra = {} if inline is None else {"mapping": _read_mapping(inline)}
     told: list[bytes] = []
     status = 0
     for file in files:
+        name = Path(file.name).name
         try:
-            outcome = _import(service, file, format_, asked, extra)
-            told.append(outcome)
-            status = max(status, _show_outcome(Path(file.name).name, outcome, quiet=json))
-        except (Refused, Unreachable) as error:
-            told.append(msgspec.json.encode(getattr(error, "document", None) or {"detail": str(error)}))
-            status = max(status, _show_refused(file.name, error))
+            told.append(_import(service, file, name, wanted))
+            status = max(status, _tell_outcome(name, told[-1], quiet=json))
+        except (Refused, Unreachable, Problem) as error:
+            document = error.document if isinstance(error, Refused) else {"detail": str(error)}
+            told.append(msgspec.json.encode(document))
+            status = max(status, _tell_refused(name, error))
     if json:
         click.echo(told[0] if len(told) == 1 else b"[" + b",".join(told) + b"]")
     sys.exit(status)
 
 
-def _read_mapping(path: Path) -> bytes:
+def _mapping(given: str | None) -> dict[str, Any]:
+    """A mapping by its name, or the one that a file holds."""
+    if given is None or not given.lower().endswith(".json"):
+        return {"kept_mapping": given, "own_mapping": None}
     try:
-        return path.read_bytes()
+        return {"kept_mapping": None, "own_mapping": Path(given).read_bytes()}
     except OSError as error:
-        raise click.BadParameter(f"{path}: {error.strerror}", param_hint="--mapping") from None
+        raise click.BadParameter(f"{given}: {error.strerror}", param_hint="--mapping") from None
 
 
-def _import(
-    service: Service, file: BinaryIO, format_: str | None, query: list[tuple[str, str]], extra: Mapping[str, bytes]
-) -> bytes:
-    """Send a file, and give what became of it."""
-    from cashman.limits import IMPORT_BYTES_MAX
-
+def _import(service: Service, file: BinaryIO, name: str, wanted: Wanted) -> bytes:
+    """Import a file, and give what became of it: what is too much for one request goes in chunks, where that can be."""
     content = file.read(IMPORT_BYTES_MAX + 1)
-    path = "/import" if format_ is None else f"/import/{format_}"
-    body, media_type = _multipart({**extra, "file": content}, Path(file.name).name)
+    too_much = len(content) > IMPORT_BYTES_MAX - _FORM_BYTES_MAX
+    if not (too_much and isinstance(service, Local)):
+        try:
+            return _send(service, content, name, wanted)
+        except Refused as refused:
+            if "file" not in refused.errors or not isinstance(service, Local):
+                raise
+    if file.seekable():
+        return import_in_chunks(service, file, name, wanted)
+    return import_in_chunks(service, io.BytesIO(content + file.read()), name, wanted)
+
+
+def _send(service: Service, content: bytes, name: str, wanted: Wanted) -> bytes:
+    parts = {} if wanted.own_mapping is None else {"mapping": wanted.own_mapping}
+    body, media_type = _multipart({**parts, "file": content}, name)
     headers = {"Content-Type": media_type, "Content-Length": str(len(body))}
-    with _progress(f"Importing {Path(file.name).name}", len(body)) as bar:
-        answer = service.request("POST", path, query, _Watched(body, bar), headers, IMPORT_SECONDS_MAX)
+    path = "/import" if wanted.format is None else f"/import/{wanted.format}"
+    with progress_bar(f"Importing {name}", len(body)) as bar:
+        answer = service.request("POST", path, wanted.query(), _Watched(body, bar), headers, IMPORT_SECONDS_MAX)
         return answer.body()
 
 
@@ -129,36 +149,49 @@ class _Watched(io.BytesIO):
         return part
 
 
-def _progress(label: str, length: int | None) -> Any:
-    """A bar on standard error, where that is a terminal."""
-    return click.progressbar(length=length, label=plain(label), file=sys.stderr, hidden=not sys.stderr.isatty())
-
-
-def _show_outcome(name: str, body: bytes, *, quiet: bool) -> int:
+def _tell_outcome(name: str, body: bytes, *, quiet: bool) -> int:
     """Say what became of a file; gives the exit status."""
     outcome = msgspec.json.Decoder(float_hook=Decimal).decode(body)
     if not quiet:
-        booked = "would be booked" if outcome["preview"] else "booked"
+        would = "would be " if outcome["preview"] else ""
         sums = ", ".join(f"{text_of(amount)} {currency}" for currency, amount in outcome["sums"].items())
         click.echo(
-            f"{plain(name)} ({outcome['format']}, {outcome['encoding']}): {outcome['booked']} {booked}"
+            f"{plain(name)} ({outcome['format']}, {outcome['encoding']}): {outcome['booked']} {would}booked"
             f"{f' ({sums})' if sums else ''}, {outcome['skipped']} skipped, {outcome['refused']} refused"
         )
         for account in outcome["accounts"]:
-            opened = "would be opened" if outcome["preview"] else "opened"
-            click.echo(f"account {opened}: {plain(account['name'])} ({account['currency']})")
-        show_table([_line(line) for line in outcome["lines"]], LINES)
+            click.echo(f"account {would}opened: {plain(account['name'])} ({account['currency']})")
+        show_table([row for line in _gathered(outcome["lines"]) for row in _rows(line)], LINES)
     return BROKEN if outcome["refused"] else 0
 
 
-def _line(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of the table: what is wrong with it, or what it is booked as."""
+def _gathered(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The lines of a file; where many are skipped for one reason, that is one line."""
+    skipped = Counter(line["reason"] for line in lines if line["outcome"] == "skipped")
+    many = {reason: count for reason, count in skipped.items() if count > SKIPPED_SHOWN_MAX}
+    shown = [line for line in lines if line["outcome"] != "skipped" or line["reason"] not in many]
+    told = [{"line": None, "outcome": "skipped", "reason": f"{count} × {reason}"} for reason, count in many.items()]
+    return [*shown, *told]
+
+
+def _rows(line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line of a file in the table: what is wrong with it, or what it is booked as."""
     why = line.get("reason") or "; ".join(f"{name}: {rule}" for name, rule in fields(line.get("errors") or {}))
-    return {**(line.get("transaction") or {}), "line": line["line"], "outcome": line["outcome"], "why": why}
+    shown = {"line": line["line"], "outcome": line["outcome"], "why": why}
+    return [{**transaction, **shown} for transaction in line.get("transactions") or [{}]]
 
 
-def _show_refused(name: str, error: Refused | Unreachable) -> int:
-    return tell(error, f"{plain(Path(name).name)}: ")
+def _tell_refused(name: str, error: Exception) -> int:
+    """Say why nothing of a file is booked; gives the exit status."""
+    errors = getattr(error, "errors", None) or {}
+    if not errors or not all(str(line).isdecimal() for line in errors):
+        return tell(error, f"{plain(name)}: ")
+    click.echo(
+        f"cashman: {plain(name)}: nothing is booked, for these lines are refused (--partial books the others)", err=True
+    )
+    refused = [{"line": int(line), "outcome": "refused", "errors": told} for line, told in errors.items()]
+    show_table([row for line in refused for row in _rows(line)], LINES, err=True)
+    return status_of(error)
 
 
 # Out.
@@ -168,15 +201,17 @@ def _show_refused(name: str, error: Refused | Unreachable) -> int:
 @click.argument("format_", metavar="FORMAT", type=click.Choice(FORMATS_OUT))
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file, instead of the output.")
 @click.option("--form", type=click.Choice(["safe", "lossless"]), help="Of CSV: for a spreadsheet, or to be read back.")
+@click.option("--type", type=click.Choice(["income", "expense"], case_sensitive=False), help="Only these.")
 @filters
-def export(format_: str, output: Path | None, **given: Any) -> None:
+def export(format_: str, output: Path | None, type: str | None, **given: Any) -> None:
     """Export transactions: csv, json, ndjson, beancount, hledger, ofx, qif; filtered by the options."""
-    answer = open_service().request("GET", f"/export/{format_}", query_of(given))
+    query = query_of({**given, "type": None if type is None else type.upper()})
+    answer = open_service().request("GET", f"/export/{format_}", query)
     if output is None:
         for part in answer.parts:
             click.echo(part, nl=False)
         return
-    with _whole(output) as file, _progress(f"Exporting to {output}", _length(answer)) as bar:
+    with _whole(output) as file, progress_bar(f"Exporting to {output}", _length(answer)) as bar:
         for part in answer.parts:
             file.write(part)
             bar.update(len(part))

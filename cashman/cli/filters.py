@@ -22,12 +22,11 @@ _OPTIONS: Final = (
     click.option("--status", type=click.Choice(["posted", "pending"])),
     click.option("--group", metavar="ID", help="What was booked together."),
     click.option("--q", metavar="WORDS", help="With these words, in description, payee, notes or tags."),
-    click.option("--sort", metavar="ORDER", help="date, amount or created_at; with - in front the other way round."),
 )
 
 
 def filters(command: Command) -> Command:
-    """Give a command the options by which a list is filtered and sorted; they come to it as `given`."""
+    """Give a command the options that say which transactions."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

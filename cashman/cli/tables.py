@@ -10,9 +10,11 @@ from typing import Any, Final, TypeVar
 
 import click
 import msgspec
-from tabulate import tabulate  # type: ignore[import-untyped]  # it ships no types
+import tabulate  # type: ignore[import-untyped]  # it ships no types
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+tabulate.MIN_PADDING = 0  # a heading would have two characters beside it that no cell needs
 
 _GAP: Final = 2
 _NARROWEST: Final = 6
@@ -41,10 +43,16 @@ def as_json(command: Command) -> Command:
     return add(command)
 
 
-def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
+def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, err: bool = False) -> None:
     """Write a table, without the columns that no row has anything in."""
     if rows:
-        click.echo(laid_out(rows, columns, terminal_width()))
+        click.echo(laid_out(rows, columns, terminal_width()), err=err)
+
+
+def progress_bar(label: str, length: int | None) -> Any:
+    """A bar on standard error, where that is a terminal; of what has no known length it shows how much is done."""
+    told = {"length": length} if length is not None else {"iterable": iter(()), "show_pos": True}
+    return click.progressbar(**told, label=plain(label), file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
 def laid_out(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: int | None) -> str:
@@ -58,7 +66,7 @@ def laid_out(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], width
                 used.remove(column)
                 del widths[column]
         _shrink(widths, width)
-    table = tabulate(
+    table = tabulate.tabulate(
         [[_cut(cells[column][place], widths[column]) for column in used] for place in range(len(rows))],
         headers=[_cut(_heading(column), widths[column]) for column in used],
         tablefmt="simple",

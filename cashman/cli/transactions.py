@@ -101,6 +101,7 @@ def _write(service: Service, path: str, body: bytes, headers: dict[str, str]) ->
 @click.command("list")
 @click.option("--type", "type_", type=click.Choice(list(RESOURCES), case_sensitive=False), help="Only these.")
 @filters
+@click.option("--sort", metavar="ORDER", help="date, amount or created_at; with - in front the other way round.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=PAGE_ROWS_DEFAULT, show_default=True, help="At most so many."
 )
@@ -129,6 +130,8 @@ def list_transactions(type_: str | None, limit: int, all_: bool, json: bool, **g
     if json:
         array.end()
         return
+    if not shown:
+        click.echo("There are none.", err=True)
     show_table(shown, TRANSFERS if type_ == "transfer" else TRANSACTIONS)
     if more:
         click.echo(f"… and more: these are the first {limit}; --limit or --all shows the others.", err=True)

@@ -1,15 +1,19 @@
 """Who may come in, and what tokens are signed with: `cashman user`, `cashman keys`."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
+import msgspec
 from marshmallow import ValidationError
 
 from cashman.access import Access
 from cashman.cli.service import COMMAND_LINE, open_access
+from cashman.cli.tables import JsonArray, as_json
 from cashman.errors import NotFound
 from cashman.limits import PAGE_ROWS_MAX
 from cashman.model.user import NewUserSchema
+
+SHOWN: Final = ("id", "email", "name", "admin", "revoked")
 
 
 @click.group()
@@ -55,14 +59,20 @@ def restore(email: str) -> None:
 
 
 @user.command("list")
-def list_users() -> None:
+@as_json
+def list_users(json: bool) -> None:
     """List the users: id, e-mail, and what is particular."""
-    access, after = open_access(), ""
+    access, after, array = open_access(), "", JsonArray()
     while page := access.users(after, PAGE_ROWS_MAX):
-        for one in page:
-            marks = [mark for mark, holds in (("administrator", one.admin), ("revoked", one.revoked)) if holds]
-            click.echo(" ".join([one.id, one.email, *(f"({mark})" for mark in marks)]))
+        if json:
+            array.add(msgspec.Raw(msgspec.json.encode({name: getattr(one, name) for name in SHOWN})) for one in page)
+        else:
+            for one in page:
+                marks = [mark for mark, holds in (("administrator", one.admin), ("revoked", one.revoked)) if holds]
+                click.echo(" ".join([one.id, one.email, *(f"({mark})" for mark in marks)]))
         after = page[-1].id
+    if json:
+        array.end()
 
 
 @click.group()

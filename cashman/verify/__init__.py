@@ -16,21 +16,21 @@ from cashman.model.ledger import LedgerRecord
 from cashman.search import ledgers_of_stems
 from cashman.verify.chain import ChainWalk
 from cashman.verify.derived import Derived
-from cashman.verify.findings import Tampered, Verified, as_stored
+from cashman.verify.findings import Follow, Tampered, Verified, as_stored
 from cashman.verify.states import check_states
 
 __all__ = ["Tampered", "Verified", "parse_receipt", "verify", "verify_on"]
 
 
-def verify(database: Database, receipt: Head | None = None) -> list[Verified]:
+def verify(database: Database, receipt: Head | None = None, follow: Follow = iter) -> list[Verified]:
     """Check every ledger of a database, and that a receipt kept outside is in its chain; raises Tampered."""
-    return database.read(lambda connection: verify_on(connection, receipt))
+    return database.read(lambda connection: verify_on(connection, receipt, follow))
 
 
-def verify_on(connection: Connection, receipt: Head | None = None) -> list[Verified]:
+def verify_on(connection: Connection, receipt: Head | None = None, follow: Follow = iter) -> list[Verified]:
     """The same, on a connection in whose transaction nothing else happens meanwhile."""
     try:
-        return _verify_all(connection, receipt)
+        return _verify_all(connection, receipt, follow)
     except DBAPIError as error:
         if not isinstance(error.orig, sqlite3.OperationalError) or "decode" not in str(error.orig):
             raise
@@ -38,12 +38,12 @@ def verify_on(connection: Connection, receipt: Head | None = None) -> list[Verif
     driver: Any = connection.connection.dbapi_connection
     driver.text_factory = lambda stored: stored.decode(errors="surrogateescape")
     try:
-        return _verify_all(connection, receipt)
+        return _verify_all(connection, receipt, follow)
     finally:
         driver.text_factory = str
 
 
-def _verify_all(connection: Connection, receipt: Head | None) -> list[Verified]:
+def _verify_all(connection: Connection, receipt: Head | None, follow: Follow) -> list[Verified]:
     _check_strays(connection)
     ledgers = connection.execute(as_stored(LedgerRecord).order_by(LedgerRecord.id)).all()
     if not ledgers:
@@ -51,11 +51,11 @@ def _verify_all(connection: Connection, receipt: Head | None) -> list[Verified]:
     verified = []
     receipt_seen = receipt is None or receipt == Head(0, GENESIS)
     for ledger in ledgers:
-        chain = ChainWalk(connection, ledger, receipt)
+        chain = ChainWalk(connection, ledger, receipt, follow)
         chain.walk()
         chain.check_names()
         derived = Derived(chain.head.sequence, chain.openings())
-        transactions = check_states(connection, ledger.id, chain.transaction_entries, derived)
+        transactions = check_states(connection, ledger.id, chain.transaction_entries, derived, follow)
         derived.check(connection, ledger.id)
         chain.check_next_expiry(derived.next_expiry)
         verified.append(Verified(ledger.ulid, chain.head.sequence, transactions, chain.head))

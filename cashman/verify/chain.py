@@ -11,7 +11,7 @@ from cashman.journal import GENESIS, Head, hash_entry
 from cashman.model.account import DEFAULTS as ACCOUNT_DEFAULTS
 from cashman.model.account import Account
 from cashman.model.ledger import Category, JournalEntry, JournalHead, JournalWords
-from cashman.verify.findings import CHUNK_ROWS, Tampered, as_stored, readable, require, text_of
+from cashman.verify.findings import CHUNK_ROWS, Follow, Tampered, as_stored, readable, require, text_of
 
 
 class _Line(msgspec.Struct):
@@ -36,10 +36,11 @@ _read_line = msgspec.json.Decoder(_Line).decode
 class ChainWalk:
     """The first pass: along the journal of one ledger."""
 
-    def __init__(self, connection: Connection, ledger: Any, receipt: Head | None) -> None:
+    def __init__(self, connection: Connection, ledger: Any, receipt: Head | None, follow: Follow) -> None:
         self.connection = connection
         self.ledger = ledger
         self.receipt = receipt
+        self.follow = follow
         self.receipt_seen = False
         self.head = Head(0, GENESIS)
         self.recorded_at = ""
@@ -55,7 +56,7 @@ class ChainWalk:
         """Check every entry against the one before it, and the head against the last."""
         rows = self.connection.execute(_entries_and_words(self.ledger.id))
         with rows, readable(lambda: f"journal {self.ledger.id}/{self.head.sequence + 1}"):
-            for sequence, line, hash_, words in rows:
+            for sequence, line, hash_, words in self.follow(rows):
                 fault = self._take(sequence, line, hash_, words)
                 if fault is not None:
                     raise Tampered(f"journal {self.ledger.id}/{sequence}: {fault}")

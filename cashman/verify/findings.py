@@ -1,7 +1,7 @@
 """What a verification says, and how it reads what is stored."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +13,10 @@ from cashman.db import Base, Instant, JsonText, table
 from cashman.journal import Head
 
 CHUNK_ROWS: Final = 5_000
+
+
+Follow = Callable[[Iterable[Any]], Iterable[Any]]
+"""Gives the rows of a pass as they are, and may count them on the way: for whoever shows how far it is."""
 
 
 class Tampered(Exception):

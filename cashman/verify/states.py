@@ -12,7 +12,7 @@ from cashman.db import table
 from cashman.model.ledger import JournalEntry, JournalWords, Revision
 from cashman.model.transaction import FIGURES, REDACTED, WORDS, Transaction
 from cashman.verify.derived import STORED_NAMES, Derived, Tags
-from cashman.verify.findings import CHUNK_ROWS, Tampered, as_stored, readable, require
+from cashman.verify.findings import CHUNK_ROWS, Follow, Tampered, as_stored, readable, require
 
 
 class _Figures(msgspec.Struct):
@@ -32,14 +32,14 @@ _figures_of = itemgetter(*FIGURES)
 _DATE: Final = STORED_NAMES.index("date")
 
 
-def check_states(connection: Connection, ledger_id: int, entries: int, derived: Derived) -> int:
+def check_states(connection: Connection, ledger_id: int, entries: int, derived: Derived, follow: Follow) -> int:
     """The second pass: every transaction against its last revision; what has to follow from it is noted."""
     expected = _expected_states(connection, ledger_id, entries)
     count, id_ = 0, ""
     tags = Tags(connection, ledger_id)
     rows = connection.execute(_stored_states(ledger_id))
     with rows, tags.rows, closing(expected), readable(lambda: f"revisions {ledger_id}, after {id_!r}"):
-        for id_, *stored in rows:
+        for id_, *stored in follow(rows):
             wanted_id, wanted = next(expected, (None, ()))
             if id_ != wanted_id:
                 missing = id_ if wanted_id is None or id_ < wanted_id else wanted_id
