@@ -395,7 +395,7 @@ class Batch:
         )
         if before is None:
             state["created_at"], state["sequence"] = self.chain.recorded_at, head.sequence
-            so_far.firsts[id_] = dict(state), head
+            so_far.firsts[id_] = state, head
             if state["group"] is not None:
                 so_far.groups[state["group"]] = [*so_far.groups.get(state["group"], ()), id_]
         elif state["status"] == "void" and before["status"] != "void":

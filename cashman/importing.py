@@ -133,7 +133,7 @@ class _Rules:
         }
         self._good_tags: set[tuple[str, ...]] = set()
 
-    def broken(self, movement: Movement) -> dict[str, list[str]] | None:  # noqa: C901  a rule after the other
+    def broken(self, movement: Movement) -> dict[str, list[str]] | None:
         """The rules that a movement breaks, by field."""
         errors: dict[str, list[str]] = {}
         if not (_PLAIN.fullmatch(movement.description) and len(movement.description) <= 400):
@@ -191,24 +191,38 @@ def _remember(good: set[Any], value: Any) -> None:
 
 
 class _Repeated:
-    """How many equal movements came before, in a file."""
+    """How many equal movements came before in a file; of one in the order of its days only a day's are remembered."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ordered: bool = False) -> None:
+        self.counts = True
+        self._ordered = ordered
+        self._day: dt.date | None = None
         self._counts: dict[int, int] = {}
+
+    def stop(self) -> None:
+        """Count no further: nobody will book it."""
+        self.counts = False
+        self._counts.clear()
 
     def count(self, booking: Booking) -> int:
         """How often the same was there before."""
-        if booking.group is not None or (booking.movements[0].id or booking.movements[0].reference) is not None:
+        first = booking.movements[0]
+        if not self.counts or booking.group is not None or (first.id or first.reference) is not None:
             return 0
+        if self._ordered and first.date != self._day:
+            self._day = first.date
+            self._counts.clear()
         key = hash(tuple((m.account, m.date, m.amount, m.description, m.payee) for m in booking.movements))
         before = self._counts.get(key, 0)
         self._counts[key] = before + 1
         return before
 
 
-def bookings(items: Iterable[Item], account: str | None = None) -> Iterator[Booking | Account | Line]:
+def bookings(
+    items: Iterable[Item], account: str | None = None, repeated: _Repeated | None = None
+) -> Iterator[Booking | Account | Line]:
     """What of a file's items can be booked; what breaks a rule of the model is refused here."""
-    rules, repeated = _Rules(), _Repeated()
+    rules, repeated = _Rules(), repeated or _Repeated()
     for item in items:
         if isinstance(item, Skipped):
             yield Line(item.line, "skipped", item.reason)
@@ -577,28 +591,25 @@ def import_file(
     assert format_.read is not None
     read = format_.read
 
-    def items() -> Iterator[Booking | Account | Line]:
-        return bookings(read(source, options), options.account)
-
     def submit(chunk: Sequence[Booking | Account | Line]) -> Outcome:
         change = Import(ledger.id, request, chunk, partial=partial, preview=preview, today=ledger.today)
         ledger.books.submit(change)
         return change.outcome
 
-    found, faults = off_loop(lambda: _scan(items()))
+    scan = off_loop(lambda: _Scan(read(source, options), options.account))
     total = Outcome()
-    if found is not None:
-        total = submit(found)
+    if scan.found is not None:
+        total = submit(scan.found)
     elif not in_chunks:
         told = message(
             "At most {maximum} rows over HTTP: the command line imports more, in chunks.", maximum=IMPORT_ROWS_MAX
         )
         raise Invalid(errors={"file": [told]})
-    elif faults and not partial:
-        for fault in faults:
+    elif scan.faults and not partial:
+        for fault in scan.faults:
             total.note(fault)
     else:
-        for chunk in _chunks(items()):
+        for chunk in _chunks(bookings(read(source, options), options.account, _Repeated(ordered=scan.ordered))):
             total.add(outcome := submit(chunk))
             progress(len(chunk))
             if outcome.refused and not partial:
@@ -607,18 +618,31 @@ def import_file(
     return total
 
 
-def _scan(items: Iterable[Booking | Account | Line]) -> tuple[list[Booking | Account | Line] | None, list[Line]]:
-    """All items where one commit takes them, and the first faults."""
-    found: list[Booking | Account | Line] | None = []
-    faults: list[Line] = []
-    for item in items:
-        if isinstance(item, Line) and item.outcome == "refused" and len(faults) < IMPORT_FAULTS_MAX:
-            faults.append(item)
-        if found is not None:
-            found.append(item)
-            if len(found) > IMPORT_ROWS_MAX:
-                found = None
-    return found, faults
+class _Scan:
+    """A file gone through as a whole: what it holds where one commit takes that, and its first faults."""
+
+    def __init__(self, items: Iterable[Item], account: str | None) -> None:
+        self.found: list[Booking | Account | Line] | None = []
+        self.faults: list[Line] = []
+        self.ordered = True
+        """Whether no day comes back after another one: the days go up, or they go down."""
+        rises, day, repeated = 0, None, _Repeated()
+        for item in bookings(items, account, repeated):
+            if isinstance(item, Line):
+                if item.outcome == "refused" and len(self.faults) < IMPORT_FAULTS_MAX:
+                    self.faults.append(item)
+            elif isinstance(item, Booking):
+                date = item.movements[0].date
+                if day is not None and date != day:
+                    direction = 1 if date > day else -1
+                    self.ordered = self.ordered and direction * rises >= 0
+                    rises = direction
+                day = date
+            if self.found is not None:
+                self.found.append(item)
+                if len(self.found) > IMPORT_ROWS_MAX:
+                    self.found = None
+                    repeated.stop()
 
 
 def _chunks(items: Iterable[Booking | Account | Line]) -> Iterator[list[Booking | Account | Line]]:

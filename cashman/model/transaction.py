@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
@@ -221,9 +222,13 @@ READ_ONLY: Final = ("group", "created_at", "version")
 
 def write_figures(state: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of a state as a journal entry holds them: instants as they are stored."""
-    expires_at = state["expires_at"]
-    figures = {name: state[name] for name in FIGURES}
-    return {**figures, "expires_at": None if expires_at is None else rfc3339(expires_at)}
+    figures = dict(zip(FIGURES, _take_figures(state), strict=True))
+    if figures["expires_at"] is not None:
+        figures["expires_at"] = rfc3339(figures["expires_at"])
+    return figures
+
+
+_take_figures = itemgetter(*FIGURES)
 
 
 def read_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
