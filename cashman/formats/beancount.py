@@ -461,11 +461,14 @@ def evaluate(line: int, text: str) -> Decimal:
             else:
                 sum_.add_sign(found[2])
             place = found.end()
-        return sum_.result()
+        result = sum_.result()
     except _NotASum:
         raise BadLine(line, "amount", message("Not an amount: {text}.", text=text.strip()[:40])) from None
     except DecimalException:
         raise BadLine(line, "amount", message("This has no exact amount: {text}.", text=text.strip()[:40])) from None
+    if len(result.as_tuple().digits) > AMOUNT_CHARACTERS_MAX:
+        raise BadLine(line, "amount", message("Not an amount, or longer than any amount."))
+    return result
 
 
 class _NotASum(Exception):

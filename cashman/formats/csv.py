@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from cashman.errors import UnreadableFile
 from cashman.formats import headings, own_csv
 from cashman.formats.cells import Broken, Row, rows_of
-from cashman.formats.figures import Amounts, Days, currency_of, is_date, plain
+from cashman.formats.figures import Amounts, Days, currency_of, is_date, is_like_a_date, plain
 from cashman.formats.mapping import SEPARATORS
 from cashman.formats.records import Item, Movement, Options, Refused, Skipped, Transfer, unreadable
 from cashman.formats.source import Source
@@ -44,6 +44,7 @@ _MOST: Final = 0.8
 
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=([,;|\t])"?\r?\n', re.IGNORECASE)
 """What spreadsheets write for themselves."""
+_PLAIN: Final = re.compile(r"-?[0-9]{1,25}(?:\.[0-9]{1,9})?")
 _QUOTES: Final = frozenset("'\"’”“»")
 
 write = own_csv.write
@@ -355,7 +356,17 @@ class _Currencies(dict[str, "str | None"]):
         return found
 
 
-def _never(_: str) -> None:
+class _Signs(dict[str, "int | None"]):
+    """Where the money goes, by the type; None where that says nothing."""
+
+    def __missing__(self, text: str) -> int | None:
+        found = headings.sign_of(text) if len(text) <= _KEPT_CHARACTERS_MAX else None
+        if len(self) < _KEPT:
+            self[text] = found
+        return found
+
+
+def _never(_: str) -> re.Match[str] | None:
     return None
 
 
@@ -370,8 +381,9 @@ class _Reading:
         self._get: Callable[[list[str]], tuple[str, ...]] = itemgetter(
             *(layout.columns.get(role, layout.width) for role in _Cells._fields)
         )
-        self._texts, self._currencies = _Texts(), _Currencies({"": layout.currency})
-        self._is_signed = not habits.reversed and (habits.signed or "type" not in layout.columns)
+        self._texts, self._currencies, self._signs = _Texts(), _Currencies({"": layout.currency}), _Signs({"": None})
+        self._is_careful = habits.reversed or "to_account" in layout.columns
+        self._is_plain = "amount" in layout.columns and habits.signed and not self._is_careful
         self._named = len(layout.header) - next(
             (count for count, name in enumerate(reversed(layout.header)) if name.strip()), 0
         )
@@ -390,25 +402,22 @@ class _Reading:
 
     def _rows(self, rows: Iterator[Row]) -> Iterator[Item]:
         """The quick way for plain rows, which are most; `_item` for all others."""
-        width, get, days, texts, currencies = (
-            self._layout.width, self._get, self._habits.days, self._texts, self._currencies,
-        )  # fmt: skip
-        comma = self._habits.amounts.decimal == ","
-        plainly = re.compile(r"-?[0-9]{1,25}(?:,[0-9]{1,9})?" if comma else r"-?[0-9]{1,25}(?:\.[0-9]{1,9})?").fullmatch
-        if not self._is_signed or "amount" not in self._layout.columns or "to_account" in self._layout.columns:
-            plainly = _never  # type: ignore[assignment]  # never so plain
+        width, get, days = self._layout.width, self._get, self._habits.days
+        texts, currencies, signs = self._texts, self._currencies, self._signs
+        plainly = _PLAIN.fullmatch if self._is_plain and self._habits.amounts.decimal == "." else _never
+        otherwise = self._quickly
         for line, cells in rows:
             if len(cells) == width:
                 cells.append("")
                 (
-                    date, amount, _, _, currency, account, category, payee, description, notes, tags, reference,
-                    _, _, remark,
+                    date, amount, debit, credit, currency, account, category, payee, description, notes, tags, reference,
+                    mark, _, remark,
                 ) = get(cells)  # fmt: skip
                 if (
                     (day := days[date]) is not None
-                    and plainly(amount)
-                    and (number := Decimal(amount.replace(",", ".") if comma else amount))
+                    and (number := Decimal(amount) if plainly(amount) else otherwise(amount, debit, credit, mark))
                     and ((code := currencies[currency]) is None or code in CURRENCIES)
+                    and ((sign := signs[mark]) is None or (sign < 0) == (number < 0))
                     and category[-1:] not in _QUOTES
                     and description[-1:] not in _QUOTES
                     and not remark
@@ -429,6 +438,22 @@ class _Reading:
                     continue
                 del cells[-1]
             yield from self._item(line, cells)
+
+    def _quickly(self, amount: str, debit: str, credit: str, mark: str) -> Decimal | None:
+        """The amount of a row that holds no more than digits and marks; None for any other."""
+        plainly = self._habits.amounts.plain
+        if self._is_careful:
+            return None
+        if self._is_plain:
+            return plainly(amount)
+        if "amount" in self._layout.columns:
+            number, sign = plainly(amount), self._signs[mark]
+            return None if number is None or sign is None or number < 0 else sign * number
+        if debit and not credit:
+            number = plainly(debit)
+            return None if number is None or (number < 0) != self._habits.debits_below else -abs(number)
+        number = plainly(credit) if credit and not debit else None
+        return None if number is None or number < 0 else number
 
     def _item(self, line: int, cells: list[str]) -> Iterator[Item]:
         """Any row, with care."""
@@ -483,8 +508,7 @@ class _Reading:
         if not written and not any(map(str.isdigit, by_role.date)):
             return Skipped(line, message("It has no date and no amount."))
         if self._habits.days[by_role.date] is None:
-            date = message("There is no such day.") if is_date_like(by_role.date) else message("Not a date.")
-            errors = {"date": [date], **errors}
+            errors = {"date": [_no_date(by_role.date)], **errors}
         return Refused(line, errors)
 
     def _number(self, cells: _Cells) -> tuple[Decimal | None, str | None, dict[str, list[str]]]:
@@ -496,10 +520,11 @@ class _Reading:
             return None, None, _no_amount(cells.amount)
         number, currency = found
         errors: dict[str, list[str]] = {}
-        sign = None if self._habits.signed else headings.sign_of(cells.type)
-        if sign is not None and number < 0:
-            errors["amount"] = [message("It is below zero, although the file says by the type where the money goes.")]
-        number *= sign or 1
+        sign = self._signs[cells.type]
+        if sign is not None:
+            if number and (number < 0) != (sign < 0 and self._habits.signed):
+                errors["amount"] = [message("Its sign is not what its type says.")]
+            number = sign * abs(number)
         return (-number if self._habits.reversed else number), currency, errors
 
     def _of_two(self, cells: _Cells) -> tuple[Decimal | None, str | None, dict[str, list[str]]]:
@@ -554,9 +579,10 @@ class _Reading:
             yield from self._halves.add(movement)
 
 
-def is_date_like(text: str) -> bool:
-    """Whether a text is written as a date, be there such a day or not."""
-    return re.fullmatch(r"\s*[0-9]{1,4}[-/. ]+[0-9]{1,2}[-/. ]+[0-9]{1,4}.*", text, re.DOTALL) is not None
+def _no_date(text: str) -> str:
+    if not text.strip():
+        return message("There is no date.")
+    return message("There is no such day.") if is_like_a_date(text) else message("Not a date.")
 
 
 def _no_amount(text: str) -> dict[str, list[str]]:

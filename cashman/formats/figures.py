@@ -289,6 +289,11 @@ def is_date(text: str) -> bool:
     return numbers is not None and any(_day(numbers, order) for order in numbers.orders)
 
 
+def is_like_a_date(text: str) -> bool:
+    """Whether a text is written as a date is, be there such a day or not."""
+    return _written(text) is not None
+
+
 # Amounts.
 
 _AMOUNT: Final = re.compile(r"([^0-9]*?)([.,]?[0-9][0-9.,'’\s]*)([^0-9]*)")
@@ -316,6 +321,11 @@ _GROUPED: Final = {
     for mark in (",", ".", "'", " ")
 }
 """Digits in threes; or, as in India, the last three and the others in twos."""
+
+
+_WHOLE: Final = re.compile("-?[0-9]{1,25}")
+_POINT: Final = re.compile(r"-?(?:[0-9]{1,25}|[0-9]{1,3}(?:,[0-9]{3}){1,8})\.[0-9]{1,9}")
+_COMMA: Final = re.compile(r"-?(?:[0-9]{1,25}|[0-9]{1,3}(?:\.[0-9]{3}){1,8}),[0-9]{1,9}")
 
 
 class Amount(NamedTuple):
@@ -387,6 +397,14 @@ class Amounts:
                 )
             )
         self.decimal = "," if self._open["."] > self._open[","] else "."
+
+    def plain(self, text: str) -> Decimal | None:
+        """An amount of digits, marks and a minus only, quickly; None for any other, for which there is `read`."""
+        if _POINT.fullmatch(text):
+            return Decimal(text.replace(",", "")) if self.decimal == "." else None
+        if _COMMA.fullmatch(text):
+            return Decimal(text.replace(".", "").replace(",", ".")) if self.decimal == "," else None
+        return Decimal(text) if _WHOLE.fullmatch(text) else None
 
     def read(self, text: str) -> Amount | None:
         """An amount; None where it is none."""

@@ -194,8 +194,7 @@ _MARKS: Final = {
 }
 """What a column of types says: the money goes out, or comes in."""
 
-_TOTALS: Final = frozenset(
-    """
+_TOTALS: Final = """
     total, totals, sum, subtotal, balance, opening balance, closing balance, grand total
     summe, gesamt, gesamtsumme, saldo, anfangssaldo, endsaldo, kontostand, alter kontostand, neuer kontostand
     solde, solde initial, solde final, totaux
@@ -203,8 +202,7 @@ _TOTALS: Final = frozenset(
     totais, saldo anterior, saldo do dia
     totale, saldo iniziale, saldo finale
     totaal, beginsaldo, eindsaldo
-    """.replace("\n", ",").replace(", ", ",").split(",")
-)  # fmt: skip
+"""
 """How a line begins that adds up others."""
 
 _PAIRS: Final = {
@@ -214,21 +212,25 @@ _PAIRS: Final = {
 """How the two halves of a transfer are called: To 'Savings', From 'Cash'."""
 
 
+def _names_in(text: str) -> list[str]:
+    """The names in a part of a table."""
+    return [name.strip() for name in re.split(r"[,\n]", text) if name.strip()]
+
+
 def _by_name(names: Mapping[str, str]) -> dict[str, tuple[str, int]]:
     """The role of each name, and its rank in the role."""
     found: dict[str, tuple[str, int]] = {}
     for role, text in names.items():
-        for rank, name in enumerate(re.split(r"[,\n]+", text)):
-            if name.strip():
-                found.setdefault(name.strip(), (role, rank))
+        for rank, name in enumerate(_names_in(text)):
+            found.setdefault(name, (role, rank))
     return found
 
 
 _ROLE_BY_NAME: Final = _by_name(NAMES)
-_SIGN_BY_MARK: Final = {
-    name.strip(): sign for sign, text in _MARKS.items() for name in re.split(r"[,\n]+", text) if name.strip()
-}
-_SIGN_BY_PAIR: Final = {name.strip(): sign for sign, text in _PAIRS.items() for name in text.split(",")}
+_SIGN_BY_MARK: Final = {name: sign for sign, text in _MARKS.items() for name in _names_in(text)}
+_SIGN_BY_PAIR: Final = {name: sign for sign, text in _PAIRS.items() for name in _names_in(text)}
+_TOTAL_NAMES: Final = frozenset(_names_in(_TOTALS))
+_PAIR: Final = {name.strip(): sign for sign, text in _PAIRS.items() for name in text.split(",")}
 _PAIR: Final = re.compile(r"""([^\W\d_]{1,5}) ['"‘“„«]\s?(.+?)\s?['"’”“»]""")
 _EURO: Final = {"euro": "EUR", "euros": "EUR"}
 _IN_BETWEEN: Final = frozenset({"in", "en", "em", "im"})
@@ -279,7 +281,7 @@ def sign_of(mark: str) -> int | None:
 def is_total(cells: Sequence[str]) -> bool:
     """Whether a line only adds up others, by what it begins with."""
     first = next((cell for cell in cells if cell.strip()), "")
-    return plain(first[:200]) in _TOTALS
+    return plain(first[:200]) in _TOTAL_NAMES
 
 
 def pair_of(text: str) -> tuple[int, str] | None:

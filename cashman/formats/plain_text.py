@@ -323,6 +323,8 @@ def _from_legs(
     moved = [leg for leg in money if leg.amount]
     if not categories:
         return [_transfer(entry, moved) if len(moved) == 2 else Skipped(entry.line, _NOTHING)]
+    if not moved and not any(part.amount for part in categories):
+        return [Skipped(entry.line, _NOTHING)]
     leg = (moved or money)[0]
     items: list[Item] = [Skipped(zero.line, _NOTHING) for zero in categories if not zero.amount]
     amounts = [(part, part.amount.copy_negate()) for part in categories if part.amount]
