@@ -1,0 +1,207 @@
+"""Plain-text accounting: what entries mean here, and random books that both formats give back as they were."""
+
+import datetime as dt
+import io
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from cashman.formats import beancount, hledger
+from cashman.formats.records import Account, Booked, Books, Item, Movement, Options, Split, Transfer
+from cashman.formats.source import Source
+from cashman.limits import MINOR_UNITS_MAX
+from cashman.model.account import KINDS
+from cashman.model.currency import CURRENCIES
+
+LEDGER = "01K9ZZZZZZZZZZZZZZZZZZZZZZ"
+FORMATS = {"beancount": beancount, "hledger": hledger}
+FIRST_DAY = dt.date(1999, 12, 31)
+
+
+def items_in(format_: Any, text: str | bytes) -> list[Item]:
+    """What a format reads in a text."""
+    data = text if isinstance(text, bytes) else text.encode()
+    return list(format_.read(Source(io.BytesIO(data)), Options()))
+
+
+def plain(items: Iterable[Item]) -> list[Any]:
+    """Items as plain values, without the lines on which they stand."""
+
+    def without_lines(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: without_lines(one) for name, one in value.items() if name != "line"}
+        return [without_lines(one) for one in value] if isinstance(value, list) else value
+
+    return [(type(item).__name__, without_lines(_fields(item))) for item in items]
+
+
+def _fields(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {name: _fields(getattr(value, name)) for name in value.__struct_fields__}
+    return [_fields(one) for one in value] if isinstance(value, list) else value
+
+
+# Random books.
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+awkward = st.text(
+    st.sampled_from(list('"\\\n\r\t ;|,:[](){}*!=#^@&~-_.aBé食😀\u00a0\u2028\x85\x0b\x0c\x1f')), max_size=12
+)
+filled = st.one_of(texts, awkward, st.sampled_from(["pizza", "Kin Soy", "a  b", "date:x", "cashman-id:1"])).filter(
+    str.strip
+)
+part = filled.map(lambda text: text.replace(":", "").strip()).filter(bool)
+paths = st.lists(part, min_size=1, max_size=3).map(":".join)
+codes = st.sampled_from(["USD", "EUR", "JPY", "KRW", "BHD", "CLF", "XAU"])
+names = st.one_of(
+    filled, st.sampled_from(["main", "Assets:US:BofA", "Liabilities:Card", "Assets:a", "assets:b", "A:b:c"])
+)
+days = st.dates(FIRST_DAY, dt.date(2031, 1, 1))
+instants = st.datetimes(dt.datetime(2000, 1, 1), dt.datetime(2100, 1, 1)).map(lambda at: f"{at:%Y-%m-%dT%H:%M:%S.%f}Z")  # noqa: DTZ001 - rows hold text
+tags = st.lists(st.one_of(filled, st.sampled_from(["trip", "a-b", "x/y.z"])), unique=True, max_size=3)
+units = st.one_of(st.integers(1, 99_999), st.integers(1, MINOR_UNITS_MAX))
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> dict[str, Any]:
+    opening = draw(st.one_of(st.just(0), units, units.map(int.__neg__)))
+    return {
+        "name": draw(names),
+        "currency": draw(codes),
+        "kind": draw(st.one_of(st.none(), st.sampled_from(KINDS))),
+        "opening_minor_units": opening,
+        "opening_date": draw(days) if opening else draw(st.one_of(st.none(), days)),
+        "closed": draw(st.booleans()),
+    }
+
+
+@st.composite
+def books_with_rows(draw: st.DrawFn) -> tuple[Books, list[Booked]]:
+    """Books as an export gets them, and their rows, to go through once more."""
+    charted = draw(st.lists(accounts(), min_size=1, max_size=4, unique_by=lambda account: account["name"]))
+    rows: list[Booked] = []
+    for number in range(draw(st.integers(0, 5))):
+        rows += _group(draw, charted, number)
+    rows.sort(key=lambda row: (row.date, row.id))
+    used = sorted({(row.type, row.category) for row in rows if row.category is not None})
+    first = Books(LEDGER, "USD", FIRST_DAY, charted, used, iter(rows))  # type: ignore[arg-type]
+    return first, rows
+
+
+def _group(draw: st.DrawFn, charted: list[dict[str, Any]], number: int) -> list[Booked]:
+    shared = {
+        "status": draw(st.sampled_from(["posted", "pending"])),
+        "date": draw(days).isoformat(),
+        "payee": draw(st.one_of(st.none(), filled)),
+        "expires_at": draw(st.one_of(st.none(), instants)),
+        "created_at": "2026-11-21T00:00:00.000000Z",
+        "version": 1,
+    }
+    words = lambda: {  # noqa: E731 - drawn anew for each row
+        "description": draw(filled),
+        "notes": draw(st.one_of(st.none(), filled)),
+        "tags": msgspec.json.encode(draw(tags)).decode(),
+    }
+    ids = [f"01K9{number:010}{place:012}" for place in range(4)]
+    account = draw(st.sampled_from(charted))
+    here = {"account": account["name"], "currency": account["currency"]}
+    kind = draw(st.sampled_from(["single", "split", "transfer"]))
+    if kind == "transfer" and len(charted) > 1:
+        other = draw(st.sampled_from([one for one in charted if one is not account]))
+        there = {"account": other["name"], "currency": other["currency"]}
+        out = draw(units)
+        into = out if here["currency"] == there["currency"] else draw(units)
+        common = {**shared, **words(), "type": "TRANSFER", "category": None, "group": ids[0]}
+        return [
+            Booked(id=ids[0], minor_units=-out, **here, **common),
+            Booked(id=ids[1], minor_units=into, **there, **common),
+        ]
+    sign = draw(st.sampled_from([1, -1]))
+    many = draw(st.integers(1, 3)) if kind == "split" else 1
+    common = {**shared, **here, "type": "INCOME" if sign > 0 else "EXPENSE"}
+    group = ids[0] if kind == "split" else None
+    category = st.one_of(st.none(), paths)
+    return [
+        Booked(id=ids[place], minor_units=sign * draw(units), category=draw(category), group=group, **common, **words())
+        for place in range(many)
+    ]
+
+
+def expected(books: Books, rows: list[Booked]) -> list[Any]:
+    """What has to be read again, worked out from the rows and not from the text."""
+    opened = [
+        Account(
+            line=0,
+            name=account["name"],
+            currency=account["currency"],
+            kind=account["kind"],
+            opening_balance=_money(account["opening_minor_units"], account["currency"])
+            if account["opening_minor_units"]
+            else None,
+            opening_date=account["opening_date"],
+            closed=account["closed"],
+        )
+        for account in books.accounts
+    ]
+    found: list[Item] = []
+    for group in dict.fromkeys(row.group or row.id for row in rows):
+        together = [row for row in rows if (row.group or row.id) == group]
+        movements = [_movement(row) for row in together]
+        if together[0].type == "TRANSFER":
+            out, into = sorted(movements, key=lambda movement: movement.amount)
+            found.append(Transfer(line=0, out=out, into=into, group=group))
+        elif together[0].group is not None:
+            found.append(Split(line=0, movements=movements, group=group))
+        else:
+            found += movements
+    return plain([*sorted(opened, key=lambda account: account.name), *found])
+
+
+def _money(minor_units: int, currency: str) -> Decimal:
+    return Decimal(f"{minor_units}e-{CURRENCIES[currency]}")
+
+
+def _movement(row: Booked) -> Movement:
+    return Movement(
+        line=0,
+        date=dt.date.fromisoformat(row.date),
+        amount=_money(row.minor_units, row.currency),
+        description=row.description,
+        account=row.account,
+        currency=row.currency,
+        category=row.category,
+        payee=row.payee,
+        notes=row.notes,
+        tags=msgspec.json.decode(row.tags),
+        id=row.id,
+        status=row.status,
+        expires_at=None if row.expires_at is None else dt.datetime.fromisoformat(row.expires_at),
+    )
+
+
+def read_again(format_: Any, text: str) -> list[Any]:
+    """What is read of an export: accounts by name, then the rest in its order."""
+    found = items_in(format_, text)
+    opened = sorted((item for item in found if isinstance(item, Account)), key=lambda account: account.name)
+    return plain([*opened, *(item for item in found if isinstance(item, (Movement, Transfer, Split)))])
+
+
+def sums(books: Books, rows: list[Booked]) -> tuple[dict[Any, Decimal], dict[Any, Decimal]]:
+    """What the accounts come to by name and currency, and the categories by type, path and currency."""
+    by_account: dict[Any, Decimal] = {}
+    by_category: dict[Any, Decimal] = {}
+    for account in books.accounts:
+        if account["opening_minor_units"]:
+            amount = _money(account["opening_minor_units"], account["currency"])
+            by_account[account["name"], account["currency"]] = amount
+    for row in rows:
+        amount = _money(row.minor_units, row.currency)
+        key = (row.account, row.currency)
+        by_account[key] = by_account.get(key, Decimal(0)) + amount
+        if row.type != "TRANSFER":
+            place = (row.type, row.category, row.currency)
+            by_category[place] = by_category.get(place, Decimal(0)) - amount
+    return by_account, by_category
