@@ -9,6 +9,7 @@ what the file says, with a number that tells two equal coffees on one day apart.
 import datetime as dt
 import hashlib
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ _KNOWN_MAX: Final = 10_000
 """So many different names of a kind are remembered as good."""
 _PLAIN: Final = re.compile(r"[!-~](?:[ -~]{0,398}[!-~])?", re.ASCII)
 """What needs no further look: it keeps every rule of a description."""
+_GIVE_WAY_BOOKINGS: Final = 500
 _IMPORTED_BEFORE: Final = message("Imported before.")
 _THERE_ALREADY: Final = message("A transaction with this id is there already.")
 
@@ -330,6 +332,7 @@ class _Booker:
         self.keeps = keeps
         """Whether what would be booked is to be shown."""
         self.outcome = Outcome()
+        self._taken = 0
         self._seen: set[str] = set()
         """The ids of what this change books."""
 
@@ -346,6 +349,7 @@ class _Booker:
         batch.spend(Counter(_sizes(new)))
         self._open_categories(new)
         for booking, states in new:
+            self._give_way()
             batch.create(states, self.actor)
             for state in states:
                 if not booking.transfer:
@@ -358,6 +362,12 @@ class _Booker:
         outcome.chart = batch.chart
         outcome.lines.sort(key=lambda line: line.line)
         return outcome
+
+    def _give_way(self) -> None:
+        """Now and then let others be served: on PostgreSQL a commit is decided on gevent's loop."""
+        self._taken += 1
+        if self._taken % _GIVE_WAY_BOOKINGS == 0 and self.batch.connection.dialect.name == "postgresql":
+            time.sleep(0)
 
     def _refuse(self, line: int, errors: dict[str, list[str]]) -> None:
         self.outcome.note(Line(line, "refused", errors=errors))
@@ -429,6 +439,7 @@ class _Booker:
 
     def _draft(self, booking: Booking) -> list[State]:
         """The states that a booking is to become, but for what booking adds; none where it breaks a rule."""
+        self._give_way()
         try:
             states = [self._state(movement) for movement in booking.movements]
             if booking.transfer:

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.engine import Dialect
 
+_AT_ONCE: Final = 5_000
+"""So many rows are bound at once: memory stays flat, and PostgreSQL's driver gives way to others in between."""
 _Processor = tuple[int, Callable[[Any], Any]]
 
 
@@ -33,10 +35,12 @@ def insert_rows(
         return
     names = names or tuple(rows[0])
     sql, processors = _statement(connection.dialect, into, names)
-    values: list[Any] = list(map(itemgetter(*names), rows))
-    if processors:
-        values = [_processed(value, processors) for value in values]
-    connection.exec_driver_sql(sql, values)
+    take = itemgetter(*names)
+    for start in range(0, len(rows), _AT_ONCE):
+        values: list[Any] = list(map(take, rows[start : start + _AT_ONCE]))
+        if processors:
+            values = [_processed(value, processors) for value in values]
+        connection.exec_driver_sql(sql, values)
 
 
 def _processed(value: tuple[Any, ...], processors: list[_Processor]) -> tuple[Any, ...]:
