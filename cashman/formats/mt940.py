@@ -26,6 +26,7 @@ from cashman.formats.statements import (
     Errors,
     References,
     check_currency,
+    chunks,
     fitting,
     one_line,
     read_amount,
@@ -78,7 +79,8 @@ class _Statement(msgspec.Struct):
 
 def recognizes(head: str) -> bool:
     """Whether a file that begins so is MT940."""
-    return _HEAD.search(head) is not None and ("\n:60F:" in head or "\n:60M:" in head or "\r:60" in head)
+    head = head.replace("\r", "\n")
+    return _HEAD.search(head) is not None and ("\n:60F:" in head or "\n:60M:" in head)
 
 
 def read(source: Source, options: Options) -> Iterator[Item]:
@@ -88,29 +90,39 @@ def read(source: Source, options: Options) -> Iterator[Item]:
     return _Reader(options).items(_fields(source))
 
 
+def _lines(source: Source) -> Iterator[tuple[int, str]]:
+    """Every line that holds anything, with its number."""
+    line, rest = 0, ""
+    for chunk in chunks(source):
+        *lines, rest = (rest + chunk).split("\n")
+        for written in lines:
+            line += 1
+            if written:
+                yield line, written[: _LINE_CHARACTERS_MAX + 1]
+        if len(rest) > _LINE_CHARACTERS_MAX:
+            break
+    yield line + 1, rest[: _LINE_CHARACTERS_MAX + 1]
+
+
 def _fields(source: Source) -> Iterator[_Field]:
     """The fields in their order; what stands between them otherwise is left out."""
     field: _Field | None = None
     line = 0
-    with source.open() as text:
-        while written := text.readline(_LINE_CHARACTERS_MAX):
-            line += 1
-            if len(written) == _LINE_CHARACTERS_MAX:
-                raise unreadable(
-                    message("At most {maximum} characters in one line.", maximum=_LINE_CHARACTERS_MAX), line
-                )
-            written = written.rstrip("\r\n")  # space at the end belongs to the text
-            found = _FIELD.match(written) if written.startswith((":", "{")) else None
-            if found:
-                if field is not None:
-                    yield field
-                field = _Field(line, found[1], [written[found.end() :]])
-            elif written.startswith(("-}", "{")) or written.rstrip() == "-":
-                if field is not None:
-                    yield field
-                field = None
-            elif field is not None and len(field.lines) < _FIELD_LINES_MAX:
-                field.lines.append(written)
+    for line, written in _lines(source):
+        if len(written) > _LINE_CHARACTERS_MAX:
+            told = message("At most {maximum} characters in one line.", maximum=_LINE_CHARACTERS_MAX)
+            raise unreadable(told, line)
+        found = _FIELD.match(written) if written[0:1] in (":", "{") else None
+        if found:
+            if field is not None:
+                yield field
+            field = _Field(line, found[1], [written[found.end() :]])
+        elif written.startswith(("-}", "{")) or written.rstrip() == "-":
+            if field is not None:
+                yield field
+            field = None
+        elif field is not None and len(field.lines) < _FIELD_LINES_MAX:
+            field.lines.append(written)
     if field is not None:
         yield field
     yield _Field(line, "", [])
