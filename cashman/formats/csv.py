@@ -410,8 +410,8 @@ class _Reading:
             if len(cells) == width:
                 cells.append("")
                 (
-                    date, amount, debit, credit, currency, account, category, payee, description, notes, tags, reference,
-                    mark, _, remark,
+                    date, amount, debit, credit, currency, account, category, payee, description, notes, tags,
+                    reference, mark, _, remark,
                 ) = get(cells)  # fmt: skip
                 if (
                     (day := days[date]) is not None

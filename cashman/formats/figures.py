@@ -323,9 +323,8 @@ _GROUPED: Final = {
 """Digits in threes; or, as in India, the last three and the others in twos."""
 
 
-_WHOLE: Final = re.compile("-?[0-9]{1,25}")
-_POINT: Final = re.compile(r"-?(?:[0-9]{1,25}|[0-9]{1,3}(?:,[0-9]{3}){1,8})\.[0-9]{1,9}")
-_COMMA: Final = re.compile(r"-?(?:[0-9]{1,25}|[0-9]{1,3}(?:\.[0-9]{3}){1,8}),[0-9]{1,9}")
+_POINT: Final = re.compile(r"-?(?:[0-9]{1,25}|[0-9]{1,3}(?:,[0-9]{3}){1,8})(?:\.[0-9]{1,9})?")
+_COMMA: Final = re.compile(r"-?(?:[0-9]{1,25}|[0-9]{1,3}(?:\.[0-9]{3}){1,8})(?:,[0-9]{1,9})?")
 
 
 class Amount(NamedTuple):
@@ -400,11 +399,9 @@ class Amounts:
 
     def plain(self, text: str) -> Decimal | None:
         """An amount of digits, marks and a minus only, quickly; None for any other, for which there is `read`."""
-        if _POINT.fullmatch(text):
-            return Decimal(text.replace(",", "")) if self.decimal == "." else None
-        if _COMMA.fullmatch(text):
-            return Decimal(text.replace(".", "").replace(",", ".")) if self.decimal == "," else None
-        return Decimal(text) if _WHOLE.fullmatch(text) else None
+        if self.decimal == ",":
+            return Decimal(text.replace(".", "").replace(",", ".")) if _COMMA.fullmatch(text) else None
+        return Decimal(text.replace(",", "")) if _POINT.fullmatch(text) else None
 
     def read(self, text: str) -> Amount | None:
         """An amount; None where it is none."""

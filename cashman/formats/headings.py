@@ -230,7 +230,6 @@ _ROLE_BY_NAME: Final = _by_name(NAMES)
 _SIGN_BY_MARK: Final = {name: sign for sign, text in _MARKS.items() for name in _names_in(text)}
 _SIGN_BY_PAIR: Final = {name: sign for sign, text in _PAIRS.items() for name in _names_in(text)}
 _TOTAL_NAMES: Final = frozenset(_names_in(_TOTALS))
-_PAIR: Final = {name.strip(): sign for sign, text in _PAIRS.items() for name in text.split(",")}
 _PAIR: Final = re.compile(r"""([^\W\d_]{1,5}) ['"‘“„«]\s?(.+?)\s?['"’”“»]""")
 _EURO: Final = {"euro": "EUR", "euros": "EUR"}
 _IN_BETWEEN: Final = frozenset({"in", "en", "em", "im"})
