@@ -13,35 +13,30 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, bindparam, select
 
-from cashman import search, totals
+from cashman import search, storing, totals
 from cashman.chart import AccountRow, Chart, Charts
 from cashman.db import insert_rows, table
 from cashman.errors import AccountClosed, BooksClosed, IdTaken, Invalid, NameTaken, TotalTooLarge
 from cashman.journal import Chain, Head
 from cashman.limits import ACCOUNTS_MAX, CATEGORIES_MAX, INT64_MAX, KEYED_ANSWERS_KEPT
 from cashman.model import account as account_model
-from cashman.model.account import Account
 from cashman.model.idempotency import KeyedAnswer
-from cashman.model.ledger import Category, JournalWords, LedgerRecord, Revision
+from cashman.model.ledger import Revision
 from cashman.model.money import AmountError
 from cashman.model.total import ACCOUNT, Total, Turnover
-from cashman.model.transaction import COLUMNS, REDACTED, WORDS, Transaction, write_figures
+from cashman.model.transaction import REDACTED, WORDS, Transaction, write_figures
 from cashman.queries import State, Version, pending_until, states_by_group, states_by_id, versions
 from cashman.translations import message
 
 SYSTEM: Final = "cashman"
 """The actor behind what happens by itself."""
 
-_INSERTED: Final = ("ledger_id", *(column.name for column in COLUMNS))
 _IDS_AT_ONCE: Final = 10_000
 """A statement has at most 65,535 parameters on PostgreSQL."""
 
 _turnovers = select(Turnover.currency, Turnover.minor_units).where(Turnover.ledger_id == bindparam("ledger_id"))
-_next_expiry = select(func.min(Transaction.expires_at)).where(
-    Transaction.ledger_id == bindparam("ledger_id"), text("status = 'pending'")
-)
 _asked = select(Revision.asked).where(
     Revision.ledger_id == bindparam("ledger_id"),
     Revision.transaction_id == bindparam("transaction_id"),
@@ -62,54 +57,10 @@ _had_transactions = (  # a total stays when what it counted is moved away or voi
     )
     .limit(1)
 )
-_insert_account = insert(table(Account))
-_of_account = (Account.ledger_id == bindparam("of_ledger"), Account.id == bindparam("of_id"))
-_update_account = (
-    update(table(Account))
-    .where(*_of_account)
-    .values({name: bindparam(name) for name in (*account_model.FIGURES, "version")})
-)
-_delete_account = delete(table(Account)).where(*_of_account)
-_insert_categories = insert(table(Category))
-_rename_category = (
-    update(table(Category))
-    .where(Category.ledger_id == bindparam("of_ledger"), Category.id == bindparam("of_id"))
-    .values(path=bindparam("path"))
-)
-_update_ledger = (
-    update(table(LedgerRecord))
-    .where(LedgerRecord.id == bindparam("of_ledger"))
-    .values(closed_until=bindparam("closed_until"), version=bindparam("version"))
-)
-_insert_answers = insert(table(KeyedAnswer))
-_update_transaction = (
-    update(table(Transaction))
-    .where(
-        Transaction.ledger_id == bindparam("of_ledger"),
-        Transaction.id == bindparam("of_id"),
-        Transaction.version == bindparam("of_version"),
-    )
-    .values({column.name: bindparam(column.name) for column in COLUMNS})
-)
 _keyed_answers = select(table(KeyedAnswer)).where(
     KeyedAnswer.ledger_id == bindparam("ledger_id"),
     KeyedAnswer.actor == bindparam("principal"),
     KeyedAnswer.key.in_(bindparam("keys", expanding=True)),
-)
-_forget_keyed_answers = delete(table(KeyedAnswer)).where(
-    KeyedAnswer.ledger_id == bindparam("of_ledger"), KeyedAnswer.recorded_at < bindparam("before")
-)
-_erase_keyed_bodies = (
-    update(table(KeyedAnswer)).where(KeyedAnswer.ledger_id == bindparam("of_ledger")).values(body=None)
-)
-_erase_words = delete(table(JournalWords)).where(
-    JournalWords.ledger_id == bindparam("of_ledger"),
-    JournalWords.sequence < bindparam("before"),
-    JournalWords.sequence.in_(
-        select(Revision.sequence).where(
-            Revision.ledger_id == bindparam("of_ledger"), Revision.transaction_id == bindparam("of_id")
-        )
-    ),
 )
 
 
@@ -584,81 +535,24 @@ class Batch:
 
     def store(self) -> None:
         """Write everything that the changes have come to."""
-        so_far, execute = self._so_far, self.connection.execute
-        self._store_chart()
-        self._store_transactions()
-        insert_rows(self.connection, table(Revision), so_far.revisions)
-        self.chain.store(self.connection)
+        so_far, connection, ledger_id = self._so_far, self.connection, self.ledger_id
         revised = [(self._before.get(id_), so_far.states[id_]) for id_ in so_far.touched]
-        search.store(self.connection, self.ledger_id, revised)
-        totals.store(self.connection, self.ledger_id, totals.fold(revised), so_far.turnovers)
-        for id_, before in so_far.redacted.items():
-            execute(_erase_words, {"of_ledger": self.ledger_id, "of_id": id_, "before": before})
-        if so_far.redacted:
-            search.forget(self.connection)
-        if self._new_answers:
-            execute(_insert_answers, self._new_answers)
-            if self.chain.head.sequence % 1000 < len(self._new_answers):  # now and then
-                execute(
-                    _forget_keyed_answers,
-                    {"of_ledger": self.ledger_id, "before": self.chain.recorded_at - self._KEPT},
-                )
-        if so_far.redacted:  # an answer that is kept may quote what was erased
-            execute(_erase_keyed_bodies, {"of_ledger": self.ledger_id})
-
-    def _store_chart(self) -> None:
-        before, after = self._chart_before, self.chart
-        if before is after:
-            return
-        execute, of_ledger = self.connection.execute, {"of_ledger": self.ledger_id}
-        for id_ in before.accounts.keys() - after.accounts.keys():
-            execute(_delete_account, {**of_ledger, "of_id": id_})
-        # A name may pass from one account to another in one commit, so those that change give theirs up first.
-        changed = [row for id_, row in after.accounts.items() if before.accounts.get(id_, row) != row]
-        for row in changed:
-            execute(_update_account, {**row, **of_ledger, "of_id": row["id"], "name": _no_name(row["id"])})
-        for row in changed:
-            execute(_update_account, {**row, **of_ledger, "of_id": row["id"]})
-        for id_ in after.accounts.keys() - before.accounts.keys():
-            execute(_insert_account, {"ledger_id": self.ledger_id, **after.accounts[id_]})
-        paths = {id_: path for id_, path in after.categories.items() if before.categories.get(id_) != path}
-        new = [
-            {"ledger_id": self.ledger_id, "id": id_, "path": path}
-            for id_, path in paths.items()
-            if id_ not in before.categories
-        ]
-        if new:
-            execute(_insert_categories, new)
-        for id_ in paths.keys() & before.categories.keys():
-            execute(_rename_category, {**of_ledger, "of_id": id_, "path": paths[id_]})
-        if before.version != after.version:
-            execute(_update_ledger, {**of_ledger, "closed_until": after.closed_until, "version": after.version})
-
-    def _store_transactions(self) -> None:
-        inserts, updates, pending = [], [], False
-        for id_ in self._so_far.touched:
-            state, before = self._so_far.states[id_], self._before.get(id_)
-            if before is None:
-                inserts.append({**state, "ledger_id": self.ledger_id})
-            else:
-                row = {column.name: state[column.name] for column in COLUMNS}
-                updates.append({**row, "of_ledger": self.ledger_id, "of_id": id_, "of_version": before["version"]})
-            pending = pending or "pending" in (state["status"], before and before["status"])
-        insert_rows(self.connection, table(Transaction), inserts, _INSERTED)
-        for row in updates:
-            changed = self.connection.execute(_update_transaction, row).rowcount
-            assert changed == 1, "a transaction changed under the held head"
-        if pending:
-            self.chain.next_expiry = self.connection.execute(_next_expiry, {"ledger_id": self.ledger_id}).scalar()
+        storing.store_chart(connection, ledger_id, self._chart_before, self.chart)
+        if storing.store_transactions(connection, ledger_id, revised):
+            self.chain.next_expiry = storing.next_expiry(connection, ledger_id)
+        insert_rows(connection, table(Revision), so_far.revisions)
+        self.chain.store(connection)
+        search.store(connection, ledger_id, revised)
+        totals.store(connection, ledger_id, totals.fold(revised), so_far.turnovers)
+        forgotten_before = None
+        if self.chain.head.sequence % 1000 < len(self._new_answers):  # now and then
+            forgotten_before = self.chain.recorded_at - self._KEPT
+        storing.store_answers(connection, ledger_id, self._new_answers, forgotten_before)
+        storing.erase(connection, ledger_id, so_far.redacted)
 
 
 def _too_many_categories() -> str:
     return message("A ledger has at most {maximum} categories.", maximum=CATEGORIES_MAX)
-
-
-def _no_name(id_: int) -> str:
-    """What no account can be called, because it is blank: an account's number, in base 2."""
-    return f"{id_:b}".translate({ord("0"): " ", ord("1"): "\t"})
 
 
 def in_currency(account: AccountRow) -> str:
