@@ -8,7 +8,6 @@ what the file says, with a number that tells two equal coffees on one day apart.
 
 import datetime as dt
 import hashlib
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,60 +15,31 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-import msgspec
-from marshmallow import ValidationError
 from ulid import ULID
 
 from cashman import formats
 from cashman.batch import Batch, Receipt, in_currency
+from cashman.bookings import Booking, Line, Repeated, Scan, bookings
 from cashman.changes import Change, Request
 from cashman.chart import Chart
 from cashman.db import off_loop
 from cashman.errors import Invalid, Problem
-from cashman.formats.records import Account, Item, Movement, Options, Refused, Skipped, Split, Transfer
+from cashman.formats.records import Account, Movement, Options
 from cashman.formats.source import Source
 from cashman.ledger import OWNERS_OWN, Ledger
 from cashman.limits import IMPORT_CHUNK_ROWS, IMPORT_FAULTS_MAX, IMPORT_ROWS_MAX
-from cashman.model.account import DEFAULTS, MAIN_ACCOUNT, AccountSchema
-from cashman.model.currency import CURRENCIES
+from cashman.model.account import DEFAULTS, MAIN_ACCOUNT
 from cashman.model.money import AmountError, to_minor_units
-from cashman.model.transaction import TransactionFields, member_id
+from cashman.model.transaction import member_id
 from cashman.model.transaction_type import TransactionType
 from cashman.queries import State
 from cashman.translations import message
 
 Value = TypeVar("Value")
 
-_KNOWN_MAX: Final = 10_000
-"""So many different names of a kind are remembered as good."""
-_PLAIN: Final = re.compile(r"[!-~](?:[ -~]{0,398}[!-~])?", re.ASCII)
-"""What needs no further look: it keeps every rule of a description."""
 _GIVE_WAY_BOOKINGS: Final = 500
 _IMPORTED_BEFORE: Final = message("Imported before.")
 _THERE_ALREADY: Final = message("A transaction with this id is there already.")
-
-
-class Booking(msgspec.Struct):
-    """What is booked together: one movement, the two legs of a transfer, or the lines of a receipt."""
-
-    line: int
-    movements: list[Movement]
-    transfer: bool = False
-    group: str | None = None
-    repeated: int = 0
-    """How many equal ones stand before it in the file."""
-
-
-@dataclass(slots=True)
-class Line:
-    """What became of a part of a file."""
-
-    line: int
-    outcome: str
-    """booked, skipped or refused"""
-    reason: str | None = None
-    errors: dict[str, list[str]] | None = None
-    states: Sequence[State] = ()
 
 
 @dataclass(slots=True)
@@ -119,168 +89,6 @@ class Outcome:
     def errors(self) -> dict[int, dict[str, list[str]]]:
         """What was refused, by line."""
         return {line.line: line.errors for line in self.lines if line.errors is not None}
-
-
-# The file alone.
-
-
-class _Rules:
-    """The model's own rules for what a file says; a name that was good once is good again."""
-
-    def __init__(self) -> None:
-        fields = {**TransactionFields().fields, "name": AccountSchema().fields["name"]}
-        self._check = {name: fields[name].deserialize for name in fields}
-        self._good: dict[str, set[Any]] = {
-            name: set() for name in ("account", "category", "payee", "currency", "status")
-        }
-        self._good_tags: set[tuple[str, ...]] = set()
-
-    def broken(self, movement: Movement) -> dict[str, list[str]] | None:
-        """The rules that a movement breaks, by field."""
-        errors: dict[str, list[str]] = {}
-        if not (_PLAIN.fullmatch(movement.description) and len(movement.description) <= 400):
-            self._hold("description", movement.description, errors)
-        for name, good in self._good.items():
-            value = getattr(movement, name)
-            if value is not None and value not in good:
-                self._remember(name, value, errors)
-        tags = tuple(movement.tags)
-        if tags and tags not in self._good_tags and self._hold("tags", movement.tags, errors):
-            _remember(self._good_tags, tags)
-        for name in ("notes", "id"):
-            if getattr(movement, name) is not None:
-                self._hold(name, getattr(movement, name), errors)
-        if movement.expires_at is not None and movement.status != "pending":
-            errors["expires_at"] = ["Only a pending transaction expires."]
-        if movement.currency in CURRENCIES:
-            try:
-                to_minor_units(movement.amount, movement.currency)
-            except AmountError as error:
-                errors["amount"] = [error.rule]
-        return errors or None
-
-    def broken_by_account(self, account: Account) -> dict[str, list[str]] | None:
-        """The same for an account."""
-        given = {
-            name: getattr(account, name) for name in ("name", "kind", "currency", "opening_balance", "opening_date")
-        }
-        named = {name: value for name, value in given.items() if value is not None}
-        if account.opening_date is not None:
-            named["opening_date"] = account.opening_date.isoformat()
-        found: dict[str, list[str]] = AccountSchema().validate(named)
-        return found or None
-
-    def _remember(self, name: str, value: Any, errors: dict[str, list[str]]) -> None:
-        if self._hold(name, value, errors):
-            _remember(self._good[name], value)
-
-    def _hold(self, name: str, value: Any, errors: dict[str, list[str]]) -> bool:
-        try:
-            self._check[name](value)
-        except ValidationError as error:
-            rules = error.messages
-            errors[name] = (
-                rules if isinstance(rules, list) else [str(rule) for rules in rules.values() for rule in rules]
-            )
-            return False
-        return True
-
-
-def _remember(good: set[Any], value: Any) -> None:
-    if len(good) >= _KNOWN_MAX:
-        good.clear()
-    good.add(value)
-
-
-class _Repeated:
-    """How many equal movements came before in a file; of one in the order of its days only a day's are remembered."""
-
-    def __init__(self, *, ordered: bool = False) -> None:
-        self.counts = True
-        self._ordered = ordered
-        self._day: dt.date | None = None
-        self._counts: dict[int, int] = {}
-
-    def stop(self) -> None:
-        """Count no further: nobody will book it."""
-        self.counts = False
-        self._counts.clear()
-
-    def count(self, booking: Booking) -> int:
-        """How often the same was there before."""
-        first = booking.movements[0]
-        if not self.counts or booking.group is not None or (first.id or first.reference) is not None:
-            return 0
-        if self._ordered and first.date != self._day:
-            self._day = first.date
-            self._counts.clear()
-        key = hash(tuple((m.account, m.date, m.amount, m.description, m.payee) for m in booking.movements))
-        before = self._counts.get(key, 0)
-        self._counts[key] = before + 1
-        return before
-
-
-def bookings(
-    items: Iterable[Item], account: str | None = None, repeated: _Repeated | None = None
-) -> Iterator[Booking | Account | Line]:
-    """What of a file's items can be booked; what breaks a rule of the model is refused here."""
-    rules, repeated = _Rules(), repeated or _Repeated()
-    for item in items:
-        if isinstance(item, Skipped):
-            yield Line(item.line, "skipped", item.reason)
-            continue
-        if isinstance(item, Refused):
-            yield Line(item.line, "refused", errors=item.errors)
-            continue
-        if isinstance(item, Account):
-            errors = rules.broken_by_account(item)
-            yield item if errors is None else Line(item.line, "refused", errors=errors)
-            continue
-        booking = _booking(item)
-        for movement in booking.movements:
-            movement.account = movement.account or account or MAIN_ACCOUNT
-            movement.description = movement.description or movement.payee or _last(movement.category) or "Imported"
-            errors = rules.broken(movement)
-            if errors is not None:
-                break
-        else:
-            errors = _unfit(booking)
-        if errors is not None:
-            yield Line(booking.line, "refused", errors=errors)
-            continue
-        booking.repeated = repeated.count(booking)
-        yield booking
-
-
-def _booking(item: Movement | Transfer | Split) -> Booking:
-    if isinstance(item, Movement):
-        return Booking(item.line, [item])
-    if isinstance(item, Transfer):
-        return Booking(item.line, [item.out, item.into], True, item.group)
-    return Booking(item.line, item.movements, False, item.group)
-
-
-def _unfit(booking: Booking) -> dict[str, list[str]] | None:
-    """The rules that its movements break together."""
-    if len(booking.movements) == 1:
-        return None
-    first, *others = booking.movements
-    if booking.transfer:
-        into = others[0]
-        if first.account == into.account:
-            return {"account": [message("A transfer goes to another account.")]}
-        if first.amount >= 0 or into.amount <= 0:
-            return {"amount": [message("A transfer goes out of one account and into the other.")]}
-        return None
-    if any((other.account, other.date) != (first.account, first.date) for other in others):
-        return {"line": [message("The lines of one receipt lie on one account and one day.")]}
-    if any((other.amount > 0) != (first.amount > 0) for other in others):
-        return {"amount": [message("The lines of one receipt are all incomes, or all expenses.")]}
-    return None
-
-
-def _last(category: str | None) -> str | None:
-    return None if category is None else category.rpartition(":")[2]
 
 
 # The file against the ledger.
@@ -607,7 +415,7 @@ def import_file(
         ledger.books.submit(change)
         return change.outcome
 
-    scan = off_loop(lambda: _Scan(read(source, options), options.account))
+    scan = off_loop(lambda: Scan(read(source, options), options.account))
     total = Outcome()
     if scan.found is not None:
         total = submit(scan.found)
@@ -620,40 +428,13 @@ def import_file(
         for fault in scan.faults:
             total.note(fault)
     else:
-        for chunk in _chunks(bookings(read(source, options), options.account, _Repeated(ordered=scan.ordered))):
+        for chunk in _chunks(bookings(read(source, options), options.account, Repeated(ordered=scan.ordered))):
             total.add(outcome := submit(chunk))
             progress(len(chunk))
             if outcome.refused and not partial:
                 break
     total.format, total.encoding = format_.name, source.encoding
     return total
-
-
-class _Scan:
-    """A file gone through as a whole: what it holds where one commit takes that, and its first faults."""
-
-    def __init__(self, items: Iterable[Item], account: str | None) -> None:
-        self.found: list[Booking | Account | Line] | None = []
-        self.faults: list[Line] = []
-        self.ordered = True
-        """Whether no day comes back after another one: the days go up, or they go down."""
-        rises, day, repeated = 0, None, _Repeated()
-        for item in bookings(items, account, repeated):
-            if isinstance(item, Line):
-                if item.outcome == "refused" and len(self.faults) < IMPORT_FAULTS_MAX:
-                    self.faults.append(item)
-            elif isinstance(item, Booking):
-                date = item.movements[0].date
-                if day is not None and date != day:
-                    direction = 1 if date > day else -1
-                    self.ordered = self.ordered and direction * rises >= 0
-                    rises = direction
-                day = date
-            if self.found is not None:
-                self.found.append(item)
-                if len(self.found) > IMPORT_ROWS_MAX:
-                    self.found = None
-                    repeated.stop()
 
 
 def _chunks(items: Iterable[Booking | Account | Line]) -> Iterator[list[Booking | Account | Line]]:

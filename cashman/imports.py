@@ -10,13 +10,14 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from cashman import mappings
+from cashman.bookings import Line
 from cashman.changes import Request
 from cashman.current import ask_again, caller, ledger
 from cashman.db import off_loop, unavailable
 from cashman.errors import AccountClosed, BooksClosed, Invalid, NotFound, TotalTooLarge, UnreadableFile
 from cashman.formats import IMPORTS, Options, Source
 from cashman.formats.mapping import MappingSchema
-from cashman.importing import Line, Outcome, import_file
+from cashman.importing import Outcome, import_file
 from cashman.language import asked_for, spoken, told
 from cashman.limits import (
     ACCOUNT_CHARACTERS_MAX,
@@ -82,16 +83,19 @@ _OUTCOME: Final = {
 class _Switch(fields.String):
     """true or false, as a query parameter."""
 
-    def __init__(self, description: str) -> None:
+    def __init__(self, description: str, **kwargs: Any) -> None:
         rule = message("Not true or false.")
-        super().__init__(validate=OneOf(("true", "false"), error=rule), metadata={"description": description})
+        metadata = {"description": description}
+        super().__init__(validate=OneOf(("true", "false"), error=rule), metadata=metadata, **kwargs)
 
 
 class ImportSchema(Schema):
     """The query parameters of an import."""
 
     preview = _Switch("Only tell what would be booked.")
-    partial = _Switch("Book what can be booked, although something is refused.")
+    partial_ = _Switch(
+        "Book what can be booked, although something is refused.", data_key="partial", attribute="partial"
+    )
     account = Text(
         maximum=ACCOUNT_CHARACTERS_MAX,
         metadata={"description": "Where movements go that name no account; of a statement, the account that it is of."},
@@ -159,7 +163,7 @@ def _file() -> tuple[BinaryIO, str, Mapping[str, Any] | None]:
         data = request.get_data(cache=False)
         ask_again()
         return io.BytesIO(data), "", None
-    given = next(request.files.values(), None)
+    given = next(iter(request.files.values()), None)
     ask_again()
     if given is None:
         raise Invalid(errors={"file": [message("The form holds no file.")]})
@@ -189,7 +193,7 @@ def _shown_line(line: Line, outcome: Outcome, language: str) -> dict[str, Any]:
     if line.errors is not None:
         shown["errors"] = told(line.errors, language)
     if line.states and outcome.chart is not None:
-        shown["transactions"] = [show_state(state, outcome.chart) for state in line.states]
+        shown["transactions"] = [show_state(dict(state), outcome.chart) for state in line.states]
     return shown
 
 

@@ -95,7 +95,7 @@ class NameConverter(BaseConverter):
 class InMemory(FlaskRequest):
     """A request whose files stay in memory, which `max_content_length` bounds: there may be no folder to write to."""
 
-    def _get_file_stream(self, *_: Any, **__: Any) -> io.BytesIO:  # type: ignore[override]
+    def _get_file_stream(self, *_: Any, **__: Any) -> io.BytesIO:
         return io.BytesIO()
 
 
