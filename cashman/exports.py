@@ -24,7 +24,9 @@ FORMS = ("safe", "lossless")
 class ExportSchema(FilterSchema):
     """The query parameters of an export: those of a list that say which transactions."""
 
-    type = fields.String(
+    type_ = fields.String(
+        data_key="type",
+        attribute="type",
         validate=OneOf(("INCOME", "EXPENSE"), error=message("Must be one of: {choices}.")),
         metadata={"description": "Only incomes, or only expenses."},
     )

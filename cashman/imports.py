@@ -3,7 +3,7 @@
 import io
 import threading
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 from flask import Blueprint, Response, request
 from marshmallow import Schema, fields
@@ -156,7 +156,7 @@ def _import(format_name: str | None) -> Response:
     return spoken(Response(encode_json(_shown(outcome, language, preview=preview)), mimetype=JSON), language)
 
 
-def _file() -> tuple[BinaryIO, str, Mapping[str, Any] | None]:
+def _file() -> tuple[IO[bytes], str, Mapping[str, Any] | None]:
     """The file that was sent, its name, and the mapping that came with it."""
     request.max_content_length = IMPORT_BYTES_MAX
     if request.mimetype != _FORM:

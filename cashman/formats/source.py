@@ -2,7 +2,7 @@
 
 import codecs
 import io
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 from cashman.formats.records import unreadable
 from cashman.limits import IMPORT_WHOLE_BYTES_MAX
@@ -22,7 +22,7 @@ _BINARY: Final = (
 class Source:
     """A file that can be read again and again from its start; raises UnreadableFile where it is no text."""
 
-    def __init__(self, file: BinaryIO, name: str = "") -> None:
+    def __init__(self, file: IO[bytes], name: str = "") -> None:
         self.name = name
         self._file = file
         file.seek(0)
@@ -118,7 +118,7 @@ class Source:
 class _Kept(io.RawIOBase):
     """A file that is not closed together with the text over it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
         self._file = file
 
