@@ -6,7 +6,9 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from cashman.answers import Shown, at_head, encode_json, list_response, resource_response, write_request, written
 from cashman.batch import Receipt
+from cashman.contracts import JSON, MERGE_PATCH, array_of, contract, refers_to
 from cashman.current import ledger
 from cashman.errors import (
     AccountClosed,
@@ -23,23 +25,7 @@ from cashman.errors import (
 from cashman.listing import Page
 from cashman.model.account import AccountRevisionSchema, AccountSchema, shown
 from cashman.model.filter import AccountFilterSchema
-from cashman.wire import (
-    JSON,
-    MERGE_PATCH,
-    Shown,
-    array_of,
-    at_head,
-    contract,
-    encode_json,
-    expected_versions,
-    list_response,
-    load_body,
-    load_query,
-    refers_to,
-    resource_response,
-    write_request,
-    written,
-)
+from cashman.wire import expected_versions, load_body, load_query
 
 bp = Blueprint("accounts", __name__, url_prefix="/accounts")
 

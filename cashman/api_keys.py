@@ -5,11 +5,13 @@ from typing import Any, Final
 from flask import Blueprint, Response
 
 from cashman import current, door
+from cashman.answers import empty_response, encode_json
+from cashman.contracts import JSON, NO_STORE, array_of, contract, refers_to
 from cashman.db import AnyRow, rfc3339
 from cashman.errors import Forbidden, NotFound, TooMany
 from cashman.model.api_key import ApiKeySchema
 from cashman.translations import message
-from cashman.wire import JSON, NO_STORE, array_of, contract, empty_response, encode_json, load_body, refers_to
+from cashman.wire import load_body
 
 bp = Blueprint("api_keys", __name__, url_prefix="/api-keys")
 

@@ -5,11 +5,13 @@ from typing import Any
 from flask import Blueprint, Response
 from marshmallow import Schema
 
+from cashman.answers import Shown, at_head, encode_json, write_request, written
+from cashman.contracts import JSON, contract
 from cashman.current import ledger
 from cashman.errors import AnswerErased, CategoryExists, KeyReused
 from cashman.model.fields import CategoryPath
 from cashman.model.report import SummaryQuery
-from cashman.wire import JSON, Shown, at_head, contract, encode_json, load_body, write_request, written
+from cashman.wire import load_body
 
 bp = Blueprint("categories", __name__, url_prefix="/categories")
 tags_bp = Blueprint("tags", __name__, url_prefix="/tags")

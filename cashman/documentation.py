@@ -12,6 +12,8 @@ from flask import Blueprint, Flask, Response, current_app, request
 from marshmallow import Schema, fields
 
 from cashman import __version__, errors
+from cashman.answers import encode_json
+from cashman.contracts import JSON, NDJSON, Contract, contract
 from cashman.formats import EXPORTS, IMPORTS
 from cashman.limits import BATCH_TRANSACTIONS_MAX, MAPPING_NAME_CHARACTERS_MAX
 from cashman.model.access import ROLES
@@ -21,7 +23,6 @@ from cashman.model.fields import ULID_PATTERN, Amount
 from cashman.model.transaction import BookedFields, TransactionFields
 from cashman.model.transfer import TransferFields
 from cashman.model.user import UserSchema
-from cashman.wire import JSON, NDJSON, Contract, contract, encode_json
 
 bp = Blueprint("documentation", __name__)
 

@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from marshmallow import fields, post_load
 from marshmallow.validate import OneOf
 
+from cashman.contracts import contract
 from cashman.current import ledger
 from cashman.errors import StoreUnavailable
 from cashman.exporting import Export
@@ -14,7 +15,7 @@ from cashman.formats import EXPORTS
 from cashman.model.filter import FilterSchema
 from cashman.model.transaction_type import TransactionType
 from cashman.translations import message
-from cashman.wire import contract, load_query
+from cashman.wire import load_query
 
 bp = Blueprint("exports", __name__, url_prefix="/export")
 

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response
 
-from cashman.wire import JSON, contract
+from cashman.contracts import JSON, contract
 
 bp = Blueprint("health", __name__)
 

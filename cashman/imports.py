@@ -10,8 +10,10 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from cashman import mappings
+from cashman.answers import empty_response, encode_json, show_state
 from cashman.bookings import Line
 from cashman.changes import Request
+from cashman.contracts import JSON, array_of, contract
 from cashman.current import ask_again, caller, ledger
 from cashman.db import off_loop, unavailable
 from cashman.errors import AccountClosed, BooksClosed, Invalid, NotFound, TotalTooLarge, UnreadableFile
@@ -28,17 +30,7 @@ from cashman.limits import (
 from cashman.model.fields import Text
 from cashman.model.money import to_decimal
 from cashman.translations import message
-from cashman.wire import (
-    JSON,
-    array_of,
-    contract,
-    empty_response,
-    encode_json,
-    load_body,
-    load_query,
-    parse_json,
-    show_state,
-)
+from cashman.wire import load_body, load_query, parse_json
 
 bp = Blueprint("imports", __name__, url_prefix="/import")
 

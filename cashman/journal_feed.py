@@ -7,9 +7,11 @@ from flask import Blueprint, Response, request
 from marshmallow import Schema
 
 from cashman import current
+from cashman.answers import encode_json
+from cashman.contracts import JSON, NDJSON, contract
 from cashman.limits import FEED_ENTRIES_DEFAULT, FEED_ENTRIES_MAX
 from cashman.model.fields import WholeNumber
-from cashman.wire import JSON, NDJSON, contract, encode_json, load_query
+from cashman.wire import load_query
 
 bp = Blueprint("journal", __name__, url_prefix="/journal")
 

@@ -7,8 +7,10 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from cashman import current, door
+from cashman.answers import Shown, at_head, empty_response, encode_json, write_request, written
 from cashman.batch import Receipt
 from cashman.chart import Chart
+from cashman.contracts import JSON, MERGE_PATCH, NO_STORE, array_of, contract, refers_to
 from cashman.current import ledger
 from cashman.db import AnyRow, rfc3339
 from cashman.errors import AnswerErased, Forbidden, KeyReused, LastOwner, NotFound, TooMany
@@ -16,21 +18,7 @@ from cashman.limits import NAME_CHARACTERS_MAX
 from cashman.model.access import ROLES
 from cashman.model.fields import CurrencyCode, Day, Text
 from cashman.translations import message
-from cashman.wire import (
-    JSON,
-    MERGE_PATCH,
-    NO_STORE,
-    Shown,
-    array_of,
-    at_head,
-    contract,
-    empty_response,
-    encode_json,
-    load_body,
-    refers_to,
-    write_request,
-    written,
-)
+from cashman.wire import load_body
 
 bp = Blueprint("ledger", __name__, url_prefix="/ledger")
 

@@ -14,10 +14,11 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from cashman import errors
+from cashman.answers import encode_json
+from cashman.contracts import A_PAGE, contract
 from cashman.errors import Problem
 from cashman.language import asked_for, page, spoken, told
 from cashman.translations import translate
-from cashman.wire import A_PAGE, contract, encode_json
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
+from cashman.answers import at_head, encode_json
+from cashman.contracts import JSON, contract
 from cashman.current import ledger
 from cashman.model.report import BalancesSchema, RangeSchema, SummarySchema
 from cashman.reporting import Line, Report
-from cashman.wire import JSON, at_head, contract, encode_json, load_query
+from cashman.wire import load_query
 
 bp = Blueprint("reports", __name__)
 

@@ -7,12 +7,14 @@ from marshmallow import Schema
 
 from cashman import current
 from cashman.access import SignedIn
+from cashman.answers import empty_response, encode_json
+from cashman.contracts import JSON, NO_STORE, contract
 from cashman.door import client_address
 from cashman.errors import Forbidden, InvalidToken, TooManyRequests, WrongCredentials
 from cashman.limits import EMAIL_CHARACTERS_MAX, PASSWORD_CHARACTERS_MAX, TOKEN_CHARACTERS_MAX
 from cashman.model.fields import Text
 from cashman.translations import message
-from cashman.wire import JSON, NO_STORE, contract, empty_response, encode_json, load_body
+from cashman.wire import load_body
 
 bp = Blueprint("tokens", __name__, url_prefix="/tokens")
 

@@ -2,7 +2,22 @@
 
 from flask import Blueprint, Response
 
+from cashman.answers import (
+    HISTORY,
+    LINES_SHOWN,
+    MANY_SHOWN,
+    ONE_SHOWN,
+    etag,
+    history_response,
+    list_response,
+    resource_response,
+    show_state,
+    shown_versions,
+    write_request,
+    written,
+)
 from cashman.changes import Target
+from cashman.contracts import JSON, MANY_TRANSACTIONS, MERGE_PATCH, NDJSON, ONE_TRANSACTION, contract
 from cashman.current import ledger
 from cashman.errors import (
     AccountClosed,
@@ -20,30 +35,7 @@ from cashman.model.expense import ExpenseSchema
 from cashman.model.filter import FilterSchema
 from cashman.model.income import IncomeSchema
 from cashman.model.transaction import DEFAULTS, NewTransactionFields, RevisionSchema, Transaction, TransactionSchema
-from cashman.wire import (
-    HISTORY,
-    JSON,
-    LINES_SHOWN,
-    MANY_SHOWN,
-    MANY_TRANSACTIONS,
-    MERGE_PATCH,
-    NDJSON,
-    ONE_SHOWN,
-    ONE_TRANSACTION,
-    contract,
-    etag,
-    expected_versions,
-    history_response,
-    list_response,
-    load_body,
-    load_many,
-    load_query,
-    resource_response,
-    show_state,
-    shown_versions,
-    write_request,
-    written,
-)
+from cashman.wire import expected_versions, load_body, load_many, load_query
 
 WRITE_HEADERS = ("ETag", "Cashman-Head", "Preference-Applied", "Idempotency-Replayed")
 WRITE_TAKES = ("Prefer", "Idempotency-Key")

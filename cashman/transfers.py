@@ -2,7 +2,19 @@
 
 from flask import Blueprint, Response
 
+from cashman.answers import (
+    HISTORY,
+    TRANSFER_SHOWN,
+    etag,
+    history_response,
+    list_response,
+    resource_response,
+    show_transfer,
+    write_request,
+    written,
+)
 from cashman.changes import Target
+from cashman.contracts import JSON, MERGE_PATCH, array_of, contract, refers_to
 from cashman.current import ledger
 from cashman.errors import (
     AccountClosed,
@@ -20,25 +32,7 @@ from cashman.model.transaction import member_id
 from cashman.model.transaction_type import TransactionType
 from cashman.model.transfer import DEFAULTS, TransferRevisionSchema, TransferSchema
 from cashman.queries import COLUMN_NAMES
-from cashman.wire import (
-    HISTORY,
-    JSON,
-    MERGE_PATCH,
-    TRANSFER_SHOWN,
-    array_of,
-    contract,
-    etag,
-    expected_versions,
-    history_response,
-    list_response,
-    load_body,
-    load_query,
-    refers_to,
-    resource_response,
-    show_transfer,
-    write_request,
-    written,
-)
+from cashman.wire import expected_versions, load_body, load_query
 
 bp = Blueprint("transfers", __name__, url_prefix="/transfers")
 

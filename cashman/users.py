@@ -6,6 +6,8 @@ from flask import Blueprint, Response, request
 
 from cashman import current, door
 from cashman.access import OPEN_DOOR
+from cashman.answers import empty_response, encode_json, resource_response
+from cashman.contracts import JSON, MERGE_PATCH, NO_STORE, array_of, contract, refers_to
 from cashman.db import AnyRow, rfc3339
 from cashman.errors import (
     AlreadyChanged,
@@ -21,20 +23,7 @@ from cashman.errors import (
 )
 from cashman.model.user import READ_ONLY, NewUserSchema, UserRevisionSchema, UsersQuerySchema
 from cashman.translations import message
-from cashman.wire import (
-    JSON,
-    MERGE_PATCH,
-    NO_STORE,
-    array_of,
-    contract,
-    empty_response,
-    encode_json,
-    expected_versions,
-    load_body,
-    load_query,
-    refers_to,
-    resource_response,
-)
+from cashman.wire import expected_versions, load_body, load_query
 
 bp = Blueprint("users", __name__, url_prefix="/users")
 

@@ -14,6 +14,7 @@ from marshmallow import ValidationError
 from ulid import ULID
 
 from cashman import ledger as kernel
+from cashman.answers import encode_json, encode_row, show_state
 from cashman.changes import Target
 from cashman.chart import Chart
 from cashman.ledger import Ledger
@@ -27,7 +28,6 @@ from cashman.model.transaction import Transaction, TransactionSchema
 from cashman.model.transaction_type import TransactionType
 from cashman.queries import COLUMN_NAMES
 from cashman.stems import stems_of
-from cashman.wire import encode_json, encode_row, show_state
 
 # The same examples in every run: a failure is never only somebody else's.
 pure = settings(derandomize=True, deadline=None, max_examples=100)

@@ -18,6 +18,7 @@ from people import another, first_user
 from sqlalchemy.orm import Session
 
 from cashman import current, wire
+from cashman.answers import encode_json, encode_row, etag
 from cashman.chart import Chart
 from cashman.errors import MalformedDocument, UnsupportedMediaType
 from cashman.ledger import Ledger
@@ -29,7 +30,7 @@ from cashman.model.filter import Filter
 from cashman.model.income import Income
 from cashman.model.transaction import Transaction, TransactionFields
 from cashman.queries import COLUMN_NAMES
-from cashman.wire import encode_json, encode_row, etag, expected_versions, parse_json, preferred_return, read_body
+from cashman.wire import expected_versions, parse_json, preferred_return, read_body
 
 # JSON in
 

@@ -42,7 +42,8 @@ def shown(row: Booked) -> str:
     """A transaction as a line of JSON; the amount is a number with the currency's decimals."""
     return _encode(
         _Shown(
-            row.id, row.type, row.status, row.description, msgspec.Raw(in_units(row.minor_units, row.currency).encode()),
+            row.id, row.type, row.status, row.description,
+            msgspec.Raw(in_units(row.minor_units, row.currency).encode()),
             row.currency, row.date, row.account, row.category, msgspec.Raw(row.tags.encode()), row.payee, row.notes,
             row.group, row.expires_at, row.created_at, row.version,
         )
