@@ -117,10 +117,11 @@ class Service(ABC):
         answer = self._send(method, target, body, dict(headers or {}), seconds_max)
         if answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return answer
+        body = answer.body()
         if answer.status < HTTPStatus.BAD_REQUEST:
             told = answer.headers.get("Location", "elsewhere")
             raise Unreachable(f"the service sends us on to {told}, which is not followed: give that as --url")
-        raise _refused(answer)
+        raise _refused(answer, body)
 
     def pages(self, path: str, query: Query = ()) -> Iterator[Answer]:
         """A list, page by page."""
@@ -136,10 +137,10 @@ class Service(ABC):
     ) -> Answer: ...
 
 
-def _refused(answer: Answer) -> Refused:
+def _refused(answer: Answer, body: bytes) -> Refused:
     document: Any = None
     if answer.headers.get("Content-Type", "").startswith("application/problem+json"):
-        document = answer.document()
+        document = _decoded(_read, body)
     if not isinstance(document, dict):
         phrase = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else ""
         document = {"detail": f"the service answers {answer.status} {phrase}".rstrip()}
@@ -178,6 +179,8 @@ class Remote(Service):
             try:
                 while part := answer.read(CHUNK_BYTES):
                     yield part
+                if getattr(answer, "length", None):  # what was promised, and did not come
+                    raise HTTPException("it is not all of it")
             except (OSError, HTTPException) as error:
                 raise Unreachable(f"the answer of {self._url} breaks off: {error}") from None
 
