@@ -28,7 +28,7 @@ def rows_of(text: TextIO, separator: str, skip: int = 0, *, strict: bool = True)
 
     A blank line is a row without cells.
     """
-    lines = _lines(text, strict)
+    lines = lines_of(text, strict=strict)
     for _ in range(skip):
         next(lines, None)
     reader = csv.reader(lines, delimiter=separator, strict=strict)
@@ -52,7 +52,8 @@ def _told(error: csv.Error) -> str:
     return message("There is something behind a closing quote.")
 
 
-def _lines(text: TextIO, strict: bool) -> Iterator[str]:
+def lines_of(text: TextIO, *, strict: bool = True) -> Iterator[str]:
+    """The lines of a text with their ends; UnreadableFile where one is too long, which else would fill the memory."""
     for number, line in enumerate(iter(partial(text.readline, LINE_CHARACTERS_MAX), ""), start=1):
         if len(line) == LINE_CHARACTERS_MAX and strict:
             raise unreadable(
