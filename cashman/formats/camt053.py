@@ -215,7 +215,7 @@ class _Reader:
         if given.upper() in _NO_REFERENCE:
             return None
         reference = f"{given} {date} {amount}"
-        before = self._references.meet((self._account, reference), repr(texts))
+        before = self._references.meet((self._account, reference), texts)
         if before is None:
             return ""
         return f"{reference} {before + 1}" if before else reference

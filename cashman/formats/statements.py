@@ -152,7 +152,8 @@ class References:
 
     def meet(self, reference: object, content: object) -> int | None:
         """How many of that reference came before, with other contents; None where this content did, too."""
-        key, whole = hash(reference), hash((reference, content))
+        # Of texts: a number may have the hash of another, as -1 has that of -2.
+        key, whole = hash(repr(reference)), hash(repr((reference, content)))
         if whole in self._contents:
             return None
         self._contents.add(whole)
