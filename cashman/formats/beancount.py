@@ -160,7 +160,7 @@ class _Reader:
         for block in _blocks(self.source):
             self._look_ahead(block)
         for block in _blocks(self.source):
-            if block.head[0] in "12" or block.head[0].isdecimal():
+            if block.head[0].isdecimal():
                 yield from self._dated(block)
             else:
                 yield from self._undated(block)
@@ -175,13 +175,19 @@ class _Reader:
             account = _OPEN.match(opened[6]) if opened is not None and opened[5] == "open" else None
             if account is not None:
                 self.names.declare(account[1], self._words(block.body))
-        elif any(self.equity in line for _, line in block.body):
-            head = _HEADER.match(block.head)
-            if head is not None and head[4]:
-                try:
-                    self.names.note_openings(self._entry(block, head))
-                except BadLine:
-                    return
+                return
+        for _, line in block.body:
+            if self.equity in line:
+                self._note_opening(block)
+                return
+
+    def _note_opening(self, block: Block) -> None:
+        head = _HEADER.match(block.head)
+        if head is not None and head[4]:
+            try:
+                self.names.note_openings(self._entry(block, head))
+            except BadLine:
+                return  # it is told when the block is read
 
     def _rename_root(self, option: str, name: str) -> None:
         usual = {f"name_{root.lower()}": kind for root, kind in self.roots.items()}
@@ -303,13 +309,13 @@ class _Body:
         """What is kept beside what is booked."""
 
     def add(self, line: int, text: str) -> None:
-        plain = _PLAIN_POSTING.fullmatch(text)
+        start = text.lstrip()[0]
+        plain = None if "a" <= start <= "z" else _PLAIN_POSTING.fullmatch(text)
         if plain is not None:
             account, number, currency = plain.groups()
             value = None if number is None else number_of(line, number.replace(",", "") if "," in number else number)
             self.entry.postings.append(Posting(line, account, value, currency))
             return
-        start = text.lstrip()[0]
         if start == ";":
             return
         metadata = _METADATA.fullmatch(text)

@@ -170,11 +170,10 @@ class _Reader:
     def look_ahead(self, block: Block) -> None:
         """Learn what has to be known before the first transaction: names, kinds and opening balances."""
         if block.head[0].isdecimal():
-            if any("opening" in line.lower() for _, line in block.body):
-                try:
-                    self.names.note_openings(self._entry(block)[0])
-                except BadLine:
-                    return
+            for _, line in block.body:
+                if "pening" in line or "PENING" in line:
+                    self._note_opening(block)
+                    break
             return
         self._obey(block)
         if block.head.startswith("account "):
@@ -187,6 +186,12 @@ class _Reader:
             except BadLine:
                 return
 
+    def _note_opening(self, block: Block) -> None:
+        try:
+            self.names.note_openings(self._entry(block)[0])
+        except BadLine:
+            return  # it is told when the block is read
+
     def _declared(self, block: Block) -> tuple[str, str]:
         """An account that is declared, and what is said beside it."""
         name, _, comment = re.sub(r"[ \t]{2,}|\t", "\0", block.head[8:].strip(), count=1).partition("\0")
@@ -195,6 +200,8 @@ class _Reader:
 
     def _obey(self, block: Block) -> None:
         """Do what a directive says about what comes after it."""
+        if block.head[0] in " \t":
+            return
         word, _, rest = block.head.partition(" ")
         rest = rest.strip()
         if word[0] == "Y" and (word[1:] or rest).isdecimal():
@@ -345,7 +352,7 @@ class _Reader:
         if year is None:
             raise BadLine(line, "date", message("The date has no year, and no line before says which: Y2026."))
         if head[2] and head[2] != head[4]:
-            raise BadLine(line, "date", message("A date has the same sign twice between its numbers."))
+            raise BadLine(line, "date", message("The numbers of a date are parted by the same sign."))
         return day_of(line, f"{year:>04}-{head[3]:>02}-{head[5]:>02}")
 
     def _posting(self, line: int, text: str) -> tuple[Posting | None, str]:

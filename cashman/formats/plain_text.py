@@ -149,13 +149,14 @@ class Names:
         elif kind == CATEGORY and "category" in words:
             self._known[name] = (CATEGORY, words["category"] or None)
         else:
-            self._known[name] = (kind, own)
+            self._known[name] = (kind, own or None)
 
     def of(self, name: str) -> tuple[str, str | None]:
         """(MONEY, the account), (CATEGORY, the category), or what else it is and its name."""
         found = self._known.get(name)
         if found is None:
-            found = self._known[name] = self._kind_of(name)
+            kind, own = self._kind_of(name)
+            found = self._known[name] = (kind, own or None)
         return found
 
     def account(self, line: int, name: str, currency: str | None, words: Mapping[str, str]) -> Item | None:
@@ -727,12 +728,19 @@ _BEANCOUNT: Final = re.compile(
     |[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}[ \t]+(?:
         (?:open|close|balance|pad|note|document)[ \t]+[^\W\d_a-z][^\s:;,]*:
         |(?:event|query|custom)[ \t]+"|commodity[ \t]+[A-Z]|price[ \t]+[A-Z][A-Z0-9'._-]*[ \t]+[-+0-9]
-        |(?:txn|[*!])[ \t]+"[^"\n]*"[^\n]*\r?\n(?:[ \t][^\n]*\n)*?[ \t]+[^\W\d_a-z][^\s:;]*:\S
+        |(?:txn|[*!])[ \t]+"(?:[^"\\\n]|\\.)*"(?:[ \t]*"(?:[^"\\\n]|\\.)*")?(?:[ \t]*[\#^][A-Za-z0-9_/.-]+)*[ \t]*(?:;[^\n]*)?\r?\n
+            (?:[ \t][^\n]*\n)*?[ \t]+[^\W\d_a-z][^\s:;]*:\S
     ))""",
     re.MULTILINE | re.VERBOSE,
 )
 
 
+_JOURNAL: Final = re.compile(
+    r"^(?:account[ \t]|commodity[ \t]|decimal-mark[ \t]|alias[ \t]|apply[ \t]|P[ \t]+[0-9]|Y[0-9])", re.MULTILINE
+)
+
+
 def is_beancount(head: str) -> bool:
-    """Whether a file that begins so is beancount's: what hledger has no like of stands in it."""
-    return _BEANCOUNT.search(head) is not None
+    """Whether a file that begins so is beancount's: what hledger has no like of stands in it, and first."""
+    found, other = _BEANCOUNT.search(head), _JOURNAL.search(head)
+    return found is not None and (other is None or found.start() < other.start())
