@@ -12,14 +12,17 @@ from typing import Any, Final
 import msgspec
 from marshmallow import ValidationError
 
+from cashman.errors import Invalid
 from cashman.formats.records import Account, Item, Movement, Refused, Skipped, Split, Transfer
-from cashman.limits import IMPORT_FAULTS_MAX, IMPORT_ROWS_MAX
+from cashman.limits import IMPORT_FAULTS_MAX, IMPORT_ROWS_MAX, LINES_MAX
 from cashman.model.account import MAIN_ACCOUNT, AccountSchema
 from cashman.model.currency import CURRENCIES
+from cashman.model.fields import ULID_PATTERN
 from cashman.model.money import AmountError, to_minor_units
 from cashman.model.transaction import TransactionFields
 from cashman.translations import message
 
+_ULID: Final = re.compile(ULID_PATTERN, re.ASCII)
 _KNOWN_MAX: Final = 10_000
 """So many different names of a kind are remembered as good."""
 _PLAIN: Final = re.compile(r"[!-~](?:[ -~]{0,398}[!-~])?", re.ASCII)
@@ -105,9 +108,7 @@ class Rules:
             self._check[name](value)
         except ValidationError as error:
             rules = error.messages
-            errors[name] = (
-                rules if isinstance(rules, list) else [str(rule) for rules in rules.values() for rule in rules]
-            )
+            errors[name] = rules if isinstance(rules, list) else [rule for rules in rules.values() for rule in rules]
             return False
         return True
 
@@ -163,6 +164,8 @@ def bookings(
             yield item if errors is None else Line(item.line, "refused", errors=errors)
             continue
         booking = _booking(item)
+        if booking.transfer:
+            _share_words(*booking.movements)
         for movement in booking.movements:
             movement.account = movement.account or account or MAIN_ACCOUNT
             movement.description = movement.description or movement.payee or _last(movement.category) or "Imported"
@@ -186,22 +189,41 @@ def _booking(item: Movement | Transfer | Split) -> Booking:
     return Booking(item.line, item.movements, False, item.group)
 
 
+def _share_words(out: Movement, into: Movement) -> None:
+    """The legs of a transfer have their words in common: what one lacks it has from the other."""
+    out.description = into.description = out.description or into.description
+    out.payee = into.payee = out.payee or into.payee
+    out.notes = into.notes = out.notes or into.notes
+    out.tags = into.tags = out.tags or into.tags
+
+
 def _unfit(booking: Booking) -> dict[str, list[str]] | None:
     """The rules that its movements break together."""
+    if booking.group is not None and not _ULID.fullmatch(booking.group):
+        return {"group": ["Not a ULID: 26 characters of Crockford's base 32, in capitals."]}
     if len(booking.movements) == 1:
         return None
+    if len(booking.movements) > LINES_MAX:
+        return {"line": [message("Longer than maximum length {maximum}.", maximum=LINES_MAX)]}
     first, *others = booking.movements
+    if any((other.status, other.expires_at) != (first.status, first.expires_at) for other in others):
+        return {"status": [message("What belongs together is pending together, or booked together.")]}
     if booking.transfer:
-        into = others[0]
-        if first.account == into.account:
-            return {"account": [message("A transfer goes to another account.")]}
-        if first.amount >= 0 or into.amount <= 0:
-            return {"amount": [message("A transfer goes out of one account and into the other.")]}
-        return None
+        return _unfit_legs(first, others[0])
     if any((other.account, other.date) != (first.account, first.date) for other in others):
         return {"line": [message("The lines of one receipt lie on one account and one day.")]}
     if any((other.amount > 0) != (first.amount > 0) for other in others):
         return {"amount": [message("The lines of one receipt are all incomes, or all expenses.")]}
+    return None
+
+
+def _unfit_legs(out: Movement, into: Movement) -> dict[str, list[str]] | None:
+    if out.account == into.account:
+        return {"account": [message("A transfer goes to another account.")]}
+    if out.date != into.date:
+        return {"date": [message("The two legs of a transfer lie on one day.")]}
+    if out.amount >= 0 or into.amount <= 0:
+        return {"amount": [message("A transfer goes out of one account and into the other.")]}
     return None
 
 
@@ -210,9 +232,12 @@ def _last(category: str | None) -> str | None:
 
 
 class Scan:
-    """A file gone through as a whole: what it holds where one commit takes that, and its first faults."""
+    """A file gone through as a whole: what it holds where one commit takes that, and its first faults.
 
-    def __init__(self, items: Iterable[Item], account: str | None) -> None:
+    Without `in_chunks`, Invalid as soon as that is too much.
+    """
+
+    def __init__(self, items: Iterable[Item], account: str | None, *, in_chunks: bool = False) -> None:
         self.found: list[Booking | Account | Line] | None = []
         self.faults: list[Line] = []
         self.ordered = True
@@ -232,5 +257,13 @@ class Scan:
             if self.found is not None:
                 self.found.append(item)
                 if len(self.found) > IMPORT_ROWS_MAX:
+                    if not in_chunks:
+                        raise Invalid(errors={"file": [_too_many_rows()]})
                     self.found = None
                     repeated.stop()
+
+
+def _too_many_rows() -> str:
+    return message(
+        "At most {maximum} rows over HTTP: the command line imports more, in chunks.", maximum=IMPORT_ROWS_MAX
+    )

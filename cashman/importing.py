@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
+import msgspec
+from sqlalchemy import bindparam, select
 from ulid import ULID
 
 from cashman import formats
@@ -23,21 +25,28 @@ from cashman.bookings import Booking, Line, Repeated, Scan, bookings
 from cashman.changes import Change, Request
 from cashman.chart import Chart
 from cashman.db import off_loop
-from cashman.errors import Invalid, Problem
+from cashman.errors import Invalid, Problem, TotalTooLarge
 from cashman.formats.records import Account, Movement, Options
 from cashman.formats.source import Source
+from cashman.journal import Entry
 from cashman.ledger import OWNERS_OWN, Ledger
-from cashman.limits import IMPORT_CHUNK_ROWS, IMPORT_FAULTS_MAX, IMPORT_ROWS_MAX
-from cashman.model.account import DEFAULTS, MAIN_ACCOUNT
+from cashman.limits import CATEGORIES_MAX, IMPORT_CHUNK_ROWS, IMPORT_FAULTS_MAX
+from cashman.model.account import DEFAULTS, MAIN_ACCOUNT, MAIN_ACCOUNT_ID
+from cashman.model.ledger import JournalEntry
 from cashman.model.money import AmountError, to_minor_units
 from cashman.model.transaction import member_id
 from cashman.model.transaction_type import TransactionType
-from cashman.queries import State
+from cashman.queries import State, states_by_group
 from cashman.translations import message
 
 Value = TypeVar("Value")
 
 _GIVE_WAY_BOOKINGS: Final = 500
+_GROUPS_AT_ONCE: Final = 10_000
+"""A statement has at most 65,535 parameters on PostgreSQL."""
+_entries = select(JournalEntry.sequence, JournalEntry.entry).where(
+    JournalEntry.ledger_id == bindparam("ledger_id"), JournalEntry.sequence.in_(bindparam("sequences", expanding=True))
+)
 _IMPORTED_BEFORE: Final = message("Imported before.")
 _THERE_ALREADY: Final = message("A transaction with this id is there already.")
 
@@ -88,7 +97,11 @@ class Outcome:
 
     def errors(self) -> dict[int, dict[str, list[str]]]:
         """What was refused, by line."""
-        return {line.line: line.errors for line in self.lines if line.errors is not None}
+        found: dict[int, dict[str, list[str]]] = {}
+        for line in self.lines:
+            for name, rules in (line.errors or {}).items():
+                found.setdefault(line.line, {}).setdefault(name, []).extend(rules)
+        return found
 
 
 # The file against the ledger.
@@ -105,10 +118,13 @@ class Import(Change):
         *,
         partial: bool = False,
         preview: bool = False,
+        closes: bool = False,
         today: dt.date,
     ) -> None:
+        """`closes`: the accounts that it describes as closed are those of a file whose rows are booked by now."""
         super().__init__(ledger_id, request)
         self.items = items
+        self.closes = closes
         self.partial = partial
         self.preview = preview
         self.today = today
@@ -118,7 +134,8 @@ class Import(Change):
     def decide(self, batch: Batch) -> Receipt:
         try:
             with batch.all_or_nothing():
-                self.outcome = _Booker(batch, self.request.actor, self.today, keeps=self.preview).book(self.items)
+                booker = _Booker(batch, self.request.actor, self.today, keeps=self.preview, closes=self.closes)
+                self.outcome = booker.book(self.items)
                 if self.preview or (self.outcome.refused and not self.partial):
                     raise _Undone()
         except _Undone:
@@ -133,16 +150,21 @@ class _Undone(Exception):
 class _Booker:
     """Books the items of a file into a batch; what cannot be booked is noted, and the rest goes on."""
 
-    def __init__(self, batch: Batch, actor: str, today: dt.date, *, keeps: bool) -> None:
+    def __init__(self, batch: Batch, actor: str, today: dt.date, *, keeps: bool, closes: bool) -> None:
         self.batch = batch
         self.actor = actor
         self.today = today
         self.keeps = keeps
         """Whether what would be booked is to be shown."""
+        self.closes = closes
         self.outcome = Outcome()
         self._taken = 0
         self._seen: set[str] = set()
         """The ids of what this change books."""
+        self._groups: set[str] = set()
+        """The groups of the file that have members already."""
+        self._former: dict[str, int] = {}
+        """By the name that it was opened with, an account that has another name now."""
 
     def book(self, items: Sequence[Booking | Account | Line]) -> Outcome:
         """Open the accounts that are not there, and book what was not imported before."""
@@ -153,8 +175,9 @@ class _Booker:
         closing = self._open_accounts(items)
         drafts = [(item, self._draft(item)) for item in items if isinstance(item, Booking)]
         batch.learn([state["id"] for _, states in drafts for state in states])
-        new = [draft for draft in drafts if draft[1] and self._is_new(*draft)]
-        batch.spend(Counter(_sizes(new)))
+        self._learn_groups(booking.group for booking, _ in drafts if booking.group is not None)
+        new = [draft for draft in drafts if draft[1] and self._is_new(*draft) and self._may_book(*draft)]
+        new = self._within_limits(new)
         self._open_categories(new)
         for booking, states in new:
             self._give_way()
@@ -166,7 +189,7 @@ class _Booker:
                 outcome.lines.append(Line(booking.line, "booked", states=states))
             outcome.booked += len(states)
         for account in closing:
-            batch.save_account({**batch.chart.account(account), "closed": True}, self.actor)
+            batch.save_account({**batch.chart.accounts[account], "closed": True}, self.actor)
         outcome.chart = batch.chart
         outcome.lines.sort(key=lambda line: line.line)
         return outcome
@@ -182,65 +205,85 @@ class _Booker:
 
     # Accounts.
 
-    def _open_accounts(self, items: Sequence[Booking | Account | Line]) -> list[str]:
-        """Open what is not there yet; gives the names of those that are to be closed at the end."""
+    def _open_accounts(self, items: Sequence[Booking | Account | Line]) -> list[int]:
+        """Open what is not there yet; gives the ids of those that are to be closed at the end."""
         described = {item.name: item for item in reversed(items) if isinstance(item, Account)}
-        needed: dict[str, tuple[int, str | None]] = {}
-        for item in items:
-            if isinstance(item, Booking):
-                for movement in item.movements:
-                    name, currency = movement.account or MAIN_ACCOUNT, movement.currency
-                    if name not in needed or needed[name][1] is None:
-                        needed[name] = (item.line, currency)
+        needed = _needed_accounts(items)
+        if not self.batch.chart.account_ids.keys() >= {*described, *needed}:
+            self._former = self._former_names()
         closing = []
         for name, account in described.items():
-            if name in self.batch.chart.account_ids:
+            opened = self._account_id(name) is None
+            if not opened:
                 self._adopt(account)
-            elif self._open(account, needed.get(name, (0, None))[1]) and account.closed:
-                closing.append(name)
+            elif not self._open(account, needed.get(name, (0, None))[1]):
+                continue
+            id_ = self._account_id(name)
+            if account.closed and id_ is not None and (opened or self._is_as_opened(id_)):
+                closing.append(id_)
         for name, (line, currency) in needed.items():
-            if name not in self.batch.chart.account_ids and name not in described:
+            if self._account_id(name) is None and name not in described:
                 self._open(Account(line=line, name=name, currency=currency), None)
         return closing
+
+    def _account_id(self, name: str) -> int | None:
+        """The account of a name, or else the one that was opened with it: the next statement still calls it so."""
+        return self.batch.chart.account_ids.get(name) or self._former.get(name)
+
+    def _former_names(self) -> dict[str, int]:
+        changed = [id_ for id_, row in self.batch.chart.accounts.items() if row["version"] > 1]
+        names = {"ledger_id": self.batch.ledger_id, "sequences": changed}
+        rows = self.batch.connection.execute(_entries, names).all() if changed else ()
+        return {msgspec.json.decode(row.entry, type=Entry).figures["name"]: row.sequence for row in rows}
+
+    def _is_as_opened(self, id_: int) -> bool:
+        """Whether an earlier part of the same file has opened an account, and nobody has changed it since."""
+        account = self.batch.chart.accounts[id_]
+        return self.closes and id_ != MAIN_ACCOUNT_ID and account["version"] == 1
 
     def _open(self, described: Account, currency: str | None) -> bool:
         currency = described.currency or currency or self.batch.chart.currency
         row = {"name": described.name, "currency": currency, **DEFAULTS, "kind": described.kind}
         try:
-            account = self.batch.save_account({**row, **self._opening(described, currency)}, self.actor)
+            opening = self._opening(described, currency)
+            self.batch.check_day(opening.get("opening_date"))
+            account = self.batch.save_account({**row, **opening}, self.actor)
         except Problem as problem:
-            errors = dict(problem.errors or {problem.field: [problem.detail or problem.title]})
-            self._refuse(described.line, {"account": [rule for rules in errors.values() for rule in rules]})
+            self._refuse(described.line, {"account": _rules(problem)})
             return False
         self.outcome.opened[account["name"]] = account["currency"]
         return True
 
     def _opening(self, described: Account, currency: str) -> dict[str, Any]:
-        if not described.opening_balance:
+        if not described.opening_balance and (described.opening_balance is None or described.opening_date is None):
             return {}
         try:
             minor_units = to_minor_units(described.opening_balance, currency)
         except AmountError as error:
             raise Invalid(errors={"account": [error.rule]}) from None
-        day = described.opening_date or self.today
-        self.batch.check_day(day)
-        return {"opening_minor_units": minor_units, "opening_date": day}
+        return {"opening_minor_units": minor_units, "opening_date": described.opening_date or self.today}
 
     def _adopt(self, described: Account) -> None:
         """Give an account that is there, and untouched, what the file says of it."""
-        account = self.batch.chart.account(described.name)
+        id_ = self._account_id(described.name)
+        assert id_ is not None
+        account = self.batch.chart.accounts[id_]
         if described.currency not in (None, account["currency"]):
             return self._refuse(described.line, {"currency": [in_currency(account)]})
         try:
             opening = self._opening(described, account["currency"])
-            if all(account[name] == value for name, value in opening.items()):
+            told = {**opening, "kind": account["kind"] or described.kind}
+            if all(account[name] == value for name, value in told.items()):
                 return None
-            if account["opening_minor_units"] or self.batch.is_used(account["id"]):
-                told = message("The account is there already, and keeps its opening balance.")
-                return self.outcome.note(Line(described.line, "skipped", told))
-            self.batch.save_account({**account, **opening, "kind": described.kind or account["kind"]}, self.actor)
+            if account["opening_minor_units"] or self.batch.is_used(id_):
+                if any(account[name] != value for name, value in opening.items()):
+                    kept = message("The account is there already, and keeps its opening balance.")
+                    self.outcome.note(Line(described.line, "skipped", kept))
+                return None
+            self.batch.check_day(opening.get("opening_date"))
+            self.batch.save_account({**account, **told}, self.actor)
         except Problem as problem:
-            self._refuse(described.line, {"account": [problem.detail or problem.title]})
+            self._refuse(described.line, {"account": _rules(problem)})
         return None
 
     # Transactions.
@@ -252,16 +295,15 @@ class _Booker:
             states = [self._state(movement) for movement in booking.movements]
             if booking.transfer:
                 _check_legs(states)
-            self.batch.check_open(*states)
         except Problem as problem:
-            self._refuse(booking.line, dict(problem.errors or {problem.field: [problem.detail or problem.title]}))
+            self._refuse(booking.line, _errors(problem))
             return []
         _identify(booking, states)
         return states
 
     def _state(self, movement: Movement) -> State:
         chart = self.batch.chart
-        account_id = chart.account_ids.get(movement.account or MAIN_ACCOUNT)
+        account_id = self._account_id(movement.account or MAIN_ACCOUNT)
         if account_id is None:
             raise Invalid(errors={"account": [message("The account could not be opened.")]})
         account = chart.accounts[account_id]
@@ -274,8 +316,6 @@ class _Booker:
             raise Invalid(errors={"amount": [error.rule]}) from None
         if not minor_units:
             raise Invalid(errors={"amount": ["Zero is not a movement of money."]})
-        if movement.expires_at is not None and movement.expires_at <= self.batch.chain.now():
-            raise Invalid(errors={"expires_at": ["Has to be in the future."]})
         return {
             "id": "",
             "type": TransactionType.INCOME if minor_units > 0 else TransactionType.EXPENSE,
@@ -307,16 +347,95 @@ class _Booker:
         self.outcome.note(Line(booking.line, "skipped", told))
         return False
 
+    def _learn_groups(self, groups: Iterable[str]) -> None:
+        """Note which groups of the file have members in the ledger."""
+        named = [*dict.fromkeys(groups)]
+        for start in range(0, len(named), _GROUPS_AT_ONCE):
+            asked = named[start : start + _GROUPS_AT_ONCE]
+            rows = states_by_group(self.batch.connection, self.batch.ledger_id, asked)
+            self._groups.update(row.group for row in rows)
+
+    def _may_book(self, booking: Booking, states: Sequence[State]) -> bool:
+        """Whether what is new may be booked: what was imported before is past these rules; else it is refused."""
+        first = states[0]
+        try:
+            self.batch.check_open(*states)
+            if first["expires_at"] is not None and first["expires_at"] <= self.batch.chain.now():
+                raise Invalid(errors={"expires_at": ["Has to be in the future."]})
+            if booking.group is not None:
+                self._check_group(booking, states)
+        except Problem as problem:
+            self._refuse(booking.line, _errors(problem))
+            return False
+        return True
+
+    def _check_group(self, booking: Booking, states: Sequence[State]) -> None:
+        """A group is booked at once, and never grows; that of a transfer decides the ids of the legs."""
+        group = states[0]["group"]
+        if group in self._groups or len(self.batch.members(states[0])) > 1:
+            raise Invalid(errors={"group": [message("Others were booked together under this group.")]})
+        self._groups.add(group)
+        if booking.transfer and any(state["id"] != member_id(group, place) for place, state in enumerate(states)):
+            raise Invalid(errors={"group": [message("The ids of the two legs of a transfer follow from its group.")]})
+
+    def _within_limits(self, drafts: list[tuple[Booking, list[State]]]) -> list[tuple[Booking, list[State]]]:
+        """Those that the ledger has room for, which the turnovers count from here on; the others are refused."""
+        room = CATEGORIES_MAX - len(self.batch.chart.categories)
+        try:
+            if len(self._new_paths(drafts)) <= room:
+                self.batch.spend(_sizes(drafts))
+                return drafts
+        except TotalTooLarge:
+            pass
+        fitting, opened = [], set[str]()
+        for draft in drafts:
+            paths = opened.union(self._new_paths([draft]))
+            try:
+                if len(paths) > max(room, len(opened)):
+                    told = message("A ledger has at most {maximum} categories.", maximum=CATEGORIES_MAX)
+                    raise Invalid(errors={"category": [told]})
+                self.batch.spend(_sizes([draft]))
+            except Problem as problem:
+                self._refuse(draft[0].line, _errors(problem))
+                continue
+            fitting.append(draft)
+            opened = paths
+        return fitting
+
+    def _new_paths(self, drafts: Iterable[tuple[Booking, list[State]]]) -> dict[str, None]:
+        known = self.batch.chart.category_ids
+        paths = (m.category for booking, _ in drafts if not booking.transfer for m in booking.movements)
+        return {path: None for path in paths if path is not None and path not in known}
+
     def _open_categories(self, drafts: list[tuple[Booking, list[State]]]) -> None:
         """Give every state its category, after those that are new are opened, all at once."""
-        paths = {m.category: None for booking, _ in drafts for m in booking.movements if m.category is not None}
-        self.batch.open_categories([path for path in paths if path not in self.batch.chart.category_ids], self.actor)
+        self.batch.open_categories([*self._new_paths(drafts)], self.actor)
         ids = self.batch.chart.category_ids
         for booking, states in drafts:
             if not booking.transfer:
                 for movement, state in zip(booking.movements, states, strict=True):
                     if movement.category is not None:
                         state["category_id"] = ids[movement.category]
+
+
+def _needed_accounts(items: Sequence[Booking | Account | Line]) -> dict[str, tuple[int, str | None]]:
+    """By its name of each account that is booked on the first line, and the currency where one says it."""
+    needed: dict[str, tuple[int, str | None]] = {}
+    for item in items:
+        if isinstance(item, Booking):
+            for movement in item.movements:
+                name, currency = movement.account or MAIN_ACCOUNT, movement.currency
+                if name not in needed or needed[name][1] is None:
+                    needed[name] = (item.line, currency)
+    return needed
+
+
+def _errors(problem: Problem) -> dict[str, list[str]]:
+    return dict(problem.errors or {problem.field: [problem.detail or problem.title]})
+
+
+def _rules(problem: Problem) -> list[str]:
+    return [rule for rules in _errors(problem).values() for rule in rules]
 
 
 def _sizes(drafts: Iterable[tuple[Booking, list[State]]]) -> dict[str, int]:
@@ -367,7 +486,8 @@ def _made_id(booking: Booking, states: Sequence[State]) -> str:
 
 
 def _ulid(day: dt.date, content: str) -> str:
-    hash_ = int.from_bytes(hashlib.sha256(content.encode()).digest()[:10], "big")
+    # A reference is not kept, so it may be anything that JSON can spell.
+    hash_ = int.from_bytes(hashlib.sha256(content.encode(errors="surrogatepass")).digest()[:10], "big")
     pairs = _PAIRS
     return _stamp(day) + (
         pairs[hash_ >> 70] + pairs[hash_ >> 60 & 1023] + pairs[hash_ >> 50 & 1023] + pairs[hash_ >> 40 & 1023]
@@ -410,31 +530,43 @@ def import_file(
     assert format_.read is not None
     read = format_.read
 
-    def submit(chunk: Sequence[Booking | Account | Line]) -> Outcome:
-        change = Import(ledger.id, request, chunk, partial=partial, preview=preview, today=ledger.today)
+    def submit(chunk: Sequence[Booking | Account | Line], *, closes: bool = False) -> Outcome:
+        change = Import(ledger.id, request, chunk, partial=partial, preview=preview, closes=closes, today=ledger.today)
         ledger.books.submit(change)
         return change.outcome
 
-    scan = off_loop(lambda: Scan(read(source, options), options.account))
+    scan = off_loop(lambda: Scan(read(source, options), options.account, in_chunks=in_chunks))
     total = Outcome()
     if scan.found is not None:
         total = submit(scan.found)
-    elif not in_chunks:
-        told = message(
-            "At most {maximum} rows over HTTP: the command line imports more, in chunks.", maximum=IMPORT_ROWS_MAX
-        )
-        raise Invalid(errors={"file": [told]})
     elif scan.faults and not partial:
         for fault in scan.faults:
             total.note(fault)
     else:
+        closing: dict[str, Account] = {}
         for chunk in _chunks(bookings(read(source, options), options.account, Repeated(ordered=scan.ordered))):
-            total.add(outcome := submit(chunk))
+            total.add(outcome := submit(_left_open(chunk, closing)))
             progress(len(chunk))
             if outcome.refused and not partial:
                 break
+        else:
+            if closing:
+                submit([*closing.values()], closes=True)
     total.format, total.encoding = format_.name, source.encoding
     return total
+
+
+def _left_open(
+    chunk: Sequence[Booking | Account | Line], closing: dict[str, Account]
+) -> list[Booking | Account | Line]:
+    """The items of a chunk, with accounts open that a later one may still book on; they are noted to be closed."""
+    items: list[Booking | Account | Line] = []
+    for item in chunk:
+        if isinstance(item, Account) and item.closed:
+            closing.setdefault(item.name, item)
+            item = msgspec.structs.replace(item, closed=False)
+        items.append(item)
+    return items
 
 
 def _chunks(items: Iterable[Booking | Account | Line]) -> Iterator[list[Booking | Account | Line]]:
