@@ -3,7 +3,7 @@
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Final
@@ -56,6 +56,7 @@ class Export:
             write = format_.write_lossless if lossless and format_.write_lossless is not None else format_.write
             assert write is not None
             self._parts = _joined(write(_books(connection, standing, ledger.id, filter_, format_.both_legs)))
+            self._stack.callback(self._parts.close)  # before the connection that they are read from
             self._first: bytes | None = self._database.off_loop(self._next)  # what cannot be found is told now
         except BaseException:
             self.close()
@@ -82,7 +83,7 @@ class Export:
         self._stack.close()
 
 
-def _joined(parts: Iterable[str]) -> Iterator[bytes]:
+def _joined(parts: Iterable[str]) -> Generator[bytes]:
     """Parts that are worth sending."""
     waiting: list[str] = []
     size = 0
