@@ -155,12 +155,14 @@ def _file() -> tuple[IO[bytes], str, Mapping[str, Any] | None]:
         data = request.get_data(cache=False)
         ask_again()
         return io.BytesIO(data), "", None
-    given = next(iter(request.files.values()), None)
+    given = next((file for name, file in request.files.items() if name != "mapping"), None)
     ask_again()
     if given is None:
         raise Invalid(errors={"file": [message("The form holds no file.")]})
-    mapping = request.form.get("mapping")
-    loaded = None if mapping is None else MappingSchema().load(parse_json(mapping.encode()))
+    mapping = request.form["mapping"].encode() if "mapping" in request.form else None
+    if "mapping" in request.files:  # as most programs send what they have in a file
+        mapping = request.files["mapping"].read()
+    loaded = None if mapping is None else MappingSchema().load(parse_json(mapping))
     return given.stream, given.filename or "", loaded
 
 
