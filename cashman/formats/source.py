@@ -73,33 +73,16 @@ class Source:
     def _find_narrow_encoding(self) -> str:
         """UTF-8 where it is; else Windows-1252, or Latin-1 where a byte has no meaning in that."""
         decoder = codecs.getincrementaldecoder("utf-8")()
-        encoding = "utf-8"
+        is_utf8, is_cp1252 = True, True
         self._file.seek(0)
         while chunk := self._file.read(_CHUNK_BYTES):
             if b"\0" in chunk:
                 raise unreadable(message("The file holds NUL characters: it is no text."))
-            if encoding == "utf-8":
-                try:
-                    decoder.decode(chunk)
-                except UnicodeDecodeError:
-                    encoding = "cp1252"
-                    chunk = self._from_start(chunk)
-            if encoding == "cp1252" and any(byte in chunk for byte in _NOT_IN_CP1252):
-                encoding = "latin-1"
-        if encoding == "utf-8":
-            try:
-                decoder.decode(b"", final=True)
-            except UnicodeDecodeError:
-                encoding = "cp1252"
-        return encoding
-
-    def _from_start(self, chunk: bytes) -> bytes:
-        """What was read so far may be Latin-1, too."""
-        end = self._file.tell()
-        self._file.seek(0)
-        seen = bytes(set(self._file.read(end))) if end <= _CHUNK_BYTES else chunk
-        self._file.seek(end)
-        return seen
+            is_cp1252 = is_cp1252 and not any(byte in chunk for byte in _NOT_IN_CP1252)
+            is_utf8 = is_utf8 and _decodes(decoder, chunk)
+        if is_utf8 and _decodes(decoder, b"", final=True):
+            return "utf-8"
+        return "cp1252" if is_cp1252 else "latin-1"
 
     def open(self) -> io.TextIOWrapper:
         """Its text from the start, with line ends as they are; closing that leaves the file open."""
@@ -113,6 +96,14 @@ class Source:
             raise unreadable(message("At most {maximum} bytes in this format.", maximum=IMPORT_WHOLE_BYTES_MAX))
         with self.open() as text:
             return text.read().replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, data: bytes, *, final: bool = False) -> bool:
+    try:
+        decoder.decode(data, final)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _Kept(io.RawIOBase):
