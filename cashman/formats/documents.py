@@ -1,15 +1,20 @@
 """A transaction and an account as JSON, in an export and back: what json.py and ndjson.py share."""
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from cashman.formats.records import Account, Booked, Item, Movement, Refused, Split, Transfer, in_units
-from cashman.limits import AMOUNT_CHARACTERS_MAX
+from cashman.limits import AMOUNT_CHARACTERS_MAX, HINTS_MAX
 from cashman.translations import message
+
+_WRITTEN: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_DATE: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -101,7 +106,7 @@ def _movement(line: int, document: Any) -> tuple[str, str | None, Movement] | Re
     if not isinstance(document, dict):
         return Refused(line, {"line": [message("Not a JSON object.")]})
     errors: dict[str, list[str]] = {}
-    for name in document.keys() - _KNOWN:
+    for name in islice(document.keys() - _KNOWN, HINTS_MAX):
         errors[str(name)[:50]] = [message("Unknown field.")]
     given = {name: document[name] for name in _TEXTS if document.get(name) is not None}
     for name, value in given.items():
@@ -169,15 +174,15 @@ def _amount(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | str) or len(text := str(value)) > AMOUNT_CHARACTERS_MAX:
         return None
     try:
-        amount = Decimal(text)
-    except InvalidOperation:
+        amount = Decimal(text) if _WRITTEN.fullmatch(text) else Decimal("NaN")
+    except InvalidOperation:  # an exponent that is itself past all bounds
         return None
     return amount if amount.is_finite() and abs(amount.adjusted()) < AMOUNT_CHARACTERS_MAX else None
 
 
 def _day(value: Any) -> dt.date | None:
     try:
-        return dt.date.fromisoformat(value) if isinstance(value, str) and len(value) == 10 else None
+        return dt.date.fromisoformat(value) if isinstance(value, str) and _DATE.fullmatch(value) else None
     except ValueError:
         return None
 
