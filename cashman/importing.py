@@ -231,7 +231,9 @@ class _Booker:
         return self.batch.chart.account_ids.get(name) or self._former.get(name)
 
     def _former_names(self) -> dict[str, int]:
-        changed = [id_ for id_, row in self.batch.chart.accounts.items() if row["version"] > 1]
+        """The accounts that had another name once, by the one that they were opened with."""
+        accounts = self.batch.chart.accounts  # main is numbered otherwise, and keeps its name
+        changed = [id_ for id_, row in accounts.items() if row["version"] > 1 and id_ != MAIN_ACCOUNT_ID]
         names = {"ledger_id": self.batch.ledger_id, "sequences": changed}
         rows = self.batch.connection.execute(_entries, names).all() if changed else ()
         return {msgspec.json.decode(row.entry, type=Entry).figures["name"]: row.sequence for row in rows}
