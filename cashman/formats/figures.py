@@ -163,15 +163,15 @@ class _Run:
 
     def __init__(self) -> None:
         self.fitting = 0
+        """How many dates can be read so, also those of a day that does not exist."""
         self.rises = self.falls = True
         self.days_of_month: set[int] = set()
         self._first = self._last = self._before = dt.date.min
 
     def add(self, day: dt.date) -> None:
         """The next date."""
-        if not self.fitting:
+        if not self.days_of_month:
             self._first = self._last = self._before = day
-        self.fitting += 1
         self.falls = self.falls and day <= self._before
         self.rises = self.rises and day >= self._before
         self._first, self._last = min(self._first, day), max(self._last, day)
@@ -217,6 +217,7 @@ class Days(dict[str, dt.date | None]):
         if len(possible) == 1:
             self._proofs[possible[0]] += 1
         for order in possible:
+            self._runs[order].fitting += 1
             if day := _day(numbers, order):
                 self._runs[order].add(day)
 
@@ -268,7 +269,7 @@ class Days(dict[str, dt.date | None]):
         order, other, *_ = sorted(left, key=lambda one: self._runs[one].span)
         narrow, wide = self._runs[order], self._runs[other]
         # Something that comes once a month on the same day looks like something that comes each day of one month.
-        monthly = len(wide.days_of_month) == 1 and self._noted == self._different
+        monthly = len(wide.days_of_month) == 1 and wide.span <= 31 * self._different == 31 * self._noted
         return None if monthly or wide.span <= _WIDER * narrow.span else order
 
     def __missing__(self, text: str) -> dt.date | None:

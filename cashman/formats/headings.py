@@ -71,7 +71,7 @@ NAMES: Final[Mapping[str, str]] = {
     """,
     "currency": """
         currency, currency code, ccy, account currency, transaction currency
-        wahrung, waehrung, devise, moneda, divisa, moeda, valuta code, valuta isocode, munt, muntsoort, monnaie
+        wahrung, devise, moneda, divisa, moeda, valuta code, valuta isocode, munt, muntsoort, monnaie
     """,
     "account": """
         account, account name, account number, from account, wallet, source account, iban, account no
@@ -88,7 +88,7 @@ NAMES: Final[Mapping[str, str]] = {
     "payee": """
         payee, payee name, merchant, merchant name, counterparty, counterparty name, name, beneficiary, recipient
         payer
-        beguenstigter zahlungspflichtiger, auftraggeber empfanger, auftraggeber beguenstigter, empfanger
+        begunstigter zahlungspflichtiger, auftraggeber empfanger, auftraggeber begunstigter, empfanger
         zahlungsempfanger
         name zahlungsbeteiligter, begunstigter, auftraggeber, zahlungspflichtiger, gegenpartei, handler
         name empfanger
@@ -97,7 +97,6 @@ NAMES: Final[Mapping[str, str]] = {
         favorecido, estabelecimento, recebedor
         esercente, controparte, ordinante
         begunstigde, tegenpartij, naam tegenpartij, winkel, naam omschrijving
-        beguenstigter
     """,
     "description": """
         description, details, transaction description, transaction details, narrative, narration, particulars
@@ -239,7 +238,7 @@ def columns_of(header: Sequence[str]) -> dict[str, int]:
     """Which column of a header has which role, from 0; of two that are called the same the first."""
     ranked: dict[str, tuple[int, int]] = {}
     for place, name in enumerate(header):
-        role, rank = _ROLE_BY_NAME.get(_bare(name)[0], ("", 0))
+        role, rank = _known(_bare(name)[0]) or ("", 0)
         if role and (rank, place) < ranked.get(role, (rank + 1, 0)):
             ranked[role] = (rank, place)
     return {role: place for role, (_, place) in ranked.items()}
@@ -260,9 +259,8 @@ def _bare(name: str) -> tuple[str, str | None]:
     if len(name) > 200:
         return "", None
     bare = plain(name)
-    if bare in _ROLE_BY_NAME:
-        sign = next((known for c in name if (known := currency_of(c))), None)
-        return bare, sign
+    if _known(bare):
+        return bare, next((known for c in name if (known := currency_of(c))), None)
     words = bare.split()
     if len(words) > 1 and (code := _EURO.get(words[-1], words[-1].upper())) in CURRENCIES:
         del words[-1]
@@ -270,6 +268,12 @@ def _bare(name: str) -> tuple[str, str | None]:
             del words[-1]
         return " ".join(words), code
     return bare, None
+
+
+def _known(bare: str) -> tuple[str, int] | None:
+    """The role of a name, and its rank; also where German is written without its dots: Waehrung."""
+    folded = bare.replace("ae", "a").replace("oe", "o").replace("ue", "u")
+    return _ROLE_BY_NAME.get(bare) or _ROLE_BY_NAME.get(folded)
 
 
 def sign_of(mark: str) -> int | None:
