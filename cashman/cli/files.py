@@ -70,12 +70,13 @@ def import_files(
     Each file is booked as a whole or not at all, unless it is --partial. What was imported before is skipped, so the
     same file can be imported again. `-` is standard input.
     """
+    format_ = "csv" if format_ is None and mapping is not None else format_
     wanted = Wanted(format=format_, account=account, preview=preview, partial=partial, **_mapping(mapping))
     service = open_service(makes=not preview)
     told: list[bytes] = []
     status = 0
     for file in files:
-        name = Path(file.name).name
+        name = Path(getattr(file, "name", "-")).name
         try:
             told.append(_import(service, file, name, wanted))
             status = max(status, _tell_outcome(name, told[-1], quiet=json))

@@ -1,5 +1,6 @@
 """How a command reaches the books: over HTTP where `--url` says so, else through the same service in this process."""
 
+import contextlib
 import os
 import re
 import ssl
@@ -18,10 +19,11 @@ import click
 import msgspec
 
 from cashman import __version__
-from cashman.errors import ConfigurationError
+from cashman.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:  # at run time only where the books are here: SQLAlchemy and Flask are most of a start
     from flask import Flask
+    from werkzeug.test import TestResponse
 
     from cashman.access import Access, Caller
     from cashman.ledger import Books
@@ -219,7 +221,14 @@ class Local(Service):
         answer = self._client.open(
             target, method=method, headers=headers, environ_overrides=self._environ, **_input(body, headers)
         )
-        return Answer(answer.status_code, answer.headers, answer.iter_encoded())
+        return Answer(answer.status_code, answer.headers, self._parts(answer))
+
+    def _parts(self, answer: "TestResponse") -> Iterator[bytes]:
+        with contextlib.closing(answer):
+            try:
+                yield from answer.iter_encoded()
+            except (Problem, OSError) as error:  # an export that is under way can fail yet
+                raise Unreachable(f"the answer breaks off: {error}") from None
 
 
 NO_BOOKS: Final = "there are no books where CASHMAN_DATABASE_URL says"
