@@ -1,7 +1,6 @@
 """Beancount's files, in and out, with the real Beancount beside them."""
 
 import csv
-import datetime as dt
 import io
 import os
 import shutil
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import missing
 from hypothesis import HealthCheck, given, settings
-from test_plain_text import LEDGER, books_with_rows, expected, items_in, plain, read_again, sums
+from test_plain_text import books_with_rows, expected, items_in, plain, read_again, sums, written_books
 
 from cashman.errors import UnreadableFile
 from cashman.formats import beancount
@@ -482,40 +481,6 @@ def test_bean_check_and_bean_query_agree_with_what_goes_out(tmp_path: Path) -> N
         ("Expenses:Uncategorized", "EUR"): Decimal("4.50"),
         ("Income:Salary", "EUR"): Decimal("-90.00"),
     }
-
-
-def written_books() -> tuple[Books, list[Booked]]:
-    """Three accounts, a split over categories whose names collide, a transfer over currencies, a pending income."""
-    columns = ("name", "currency", "kind", "opening_minor_units", "opening_date", "closed")
-    accounts = [
-        dict(zip(columns, values, strict=True))
-        for values in (
-            ("Giro Konto", "EUR", "bank", 100_000, None, False),
-            ("Assets:US:BofA", "USD", None, 0, None, False),
-            ("card", "JPY", "card", -1_500, None, True),
-        )
-    ]
-
-    def row(number: int, type_: str, units: int, account: str, currency: str, **more: Any) -> Booked:
-        fields = {
-            "id": f"01K9000000000000000000000{number}", "type": type_, "status": "posted", "minor_units": units,
-            "currency": currency, "date": "2024-05-01", "account": account, "category": None, "group": None,
-            "expires_at": None, "description": "Something", "payee": None, "notes": None, "tags": "[]",
-            "created_at": "2026-11-21T00:00:00.000000Z", "version": 1,
-        }  # fmt: skip
-        return Booked(**{**fields, **more})
-
-    split, transfer = "01K90000000000000000000001", "01K90000000000000000000003"
-    rows = [
-        row(1, "EXPENSE", -2_400, "Giro Konto", "EUR", category="Food:Eat out", group=split),
-        row(2, "EXPENSE", -600, "Giro Konto", "EUR", category="Food:Eat-out!", group=split, description="Other"),
-        row(3, "TRANSFER", -9_000, "Giro Konto", "EUR", group=transfer),
-        row(4, "TRANSFER", 10_000, "Assets:US:BofA", "USD", group=transfer),
-        row(5, "EXPENSE", -450, "Giro Konto", "EUR", tags='["a b","trip"]', notes="two\nlines"),
-        row(6, "INCOME", 9_000, "Giro Konto", "EUR", category="Salary", status="pending", payee='"Boss"'),
-    ]
-    used = [("EXPENSE", "Food:Eat out"), ("EXPENSE", "Food:Eat-out!"), ("INCOME", "Salary")]
-    return Books(LEDGER, "EUR", dt.date(2024, 1, 1), accounts, used, rows), rows
 
 
 # A household's books.

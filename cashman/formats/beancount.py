@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal, DecimalException
 from typing import Final
@@ -288,8 +289,8 @@ class _Reader:
             entry.payee = one_line(entry.payee or "") or None
             if said.notes:
                 entry.notes = notes_of(said.notes)
-        if self.pushed:
-            entry.tags = [*entry.tags, *(tag for tag in dict.fromkeys(self.pushed) if tag not in entry.tags)]
+        if self.pushed or len(entry.tags) > 1:
+            entry.tags = list(dict.fromkeys([*entry.tags, *self.pushed]))
         return entry
 
 
@@ -561,7 +562,8 @@ def _clean(name: str) -> str:
 
 
 def _may_begin(part: str) -> bool:
-    return "A" <= part[:1] <= "Z" or "0" <= part[:1] <= "9"
+    first = part[:1]
+    return "0" <= first <= "9" or ("A" <= first < "\u0250" and unicodedata.category(first) == "Lu")
 
 
 def _quoted(text: str) -> str:
