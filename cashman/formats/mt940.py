@@ -297,9 +297,9 @@ def _texts(information: list[str], details: list[str], customers: str) -> tuple[
     elif whole.startswith("/") and _CODE.match(whole):
         found = _of_codes(whole)
     else:
-        found = {"description": " ".join(information)}
+        found = {"description": " ".join(line.strip() for line in information)}
     texts = {name: one_line(text) for name, text in found.items() if text}
-    supplement = one_line(" ".join(details))
+    supplement = one_line(" ".join(line.strip() for line in details))
     description = texts.get("description") or texts.get("kind") or supplement
     named = (
         ("Customer reference", customers), ("End-to-end reference", texts.get("end_to_end", "")),
