@@ -68,11 +68,11 @@ class _Steps:
     """How far it is, told as rows."""
 
     def __init__(self, progress: Progress, total: int) -> None:
-        self._progress, self._total, self._done = progress, max(total, 1), 0
+        self._progress, self.total, self._done = progress, max(total, 1), 0
 
     def go(self, rows: int) -> None:
-        self._done = min(self._done + rows, self._total)
-        self._progress(self._done, self._total)
+        self._done = min(self._done + rows, self.total)
+        self._progress(self._done, self.total)
 
 
 def _silent(_done: int, _total: int) -> None:
@@ -119,19 +119,23 @@ def _check_place(database: Database, path: Path, *, force: bool) -> None:
 def _pages_into(database: SqliteDatabase, part: Path, progress: Progress) -> list[Verified]:
     if not database.exists():
         raise ConfigurationError("there are no books to back up")
-    database.copy_pages(part, progress)
+    # About what each part takes of the time, in percent.
+    database.copy_pages(part, lambda done, total: progress(5 * done // total, 100))
     engine = files.engine_on(part, making=True)
-    with engine.connect() as connection:
+    with engine.begin() as connection:
         revision = _revision_of(connection, "the database")
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {SEAL}")  # of a backup that was taken into use as it was
         for name in OF_THE_PLACE:
             if inspect(connection).has_table(name):
                 connection.exec_driver_sql(f"DELETE FROM {name}")
         _check_pages(connection)
+    progress(20, 100)
     with _at_head(part, revision, part.parent) as connection:
         verified = verify_on(connection)
+    progress(80, 100)
     with engine.begin() as connection:
         _seal(connection)
+    progress(100, 100)
     return verified
 
 
@@ -261,10 +265,15 @@ def _at_head(path: Path, revision: str, folder: Path | None) -> Iterator[Connect
         with files.engine_on(path, making=False).connect() as connection:
             yield connection
         return
-    with tempfile.TemporaryDirectory(prefix=".cashman-", dir=folder) as private:
-        older = Path(private) / "older.db"
-        shutil.copyfile(path, older)
-        migrations.upgrade(files.engine_on(older, making=True))
+    with files.told(path):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        private = tempfile.TemporaryDirectory(prefix=".cashman-", dir=folder)
+    with private as name:
+        older = Path(name) / "older.db"
+        with files.told(older):
+            shutil.copyfile(path, older)
+            migrations.upgrade(files.engine_on(older, making=True))
         with files.engine_on(older, making=False).connect() as connection:
             yield connection
 
@@ -322,14 +331,15 @@ def _copy_and_prove(source: Connection, sink: Connection, progress: Progress) ->
                 _copy_rows(source, sink, stored, steps)
     if sink.dialect.name == "postgresql":  # which has never seen what is asked for now
         sink.exec_driver_sql(f"ANALYZE {', '.join(rows)}")
-    wanted, found = fingerprints(source, steps.go), fingerprints(sink, steps.go)
+    wanted, wanted_sums, wanted_heads = fingerprints(source, steps.go), sums(source), heads(source)
+    found = fingerprints(sink, steps.go)
     for name in wanted:
         if found[name] != wanted[name]:
             raise Tampered(f"{name}: {found[name][0]} rows came of {wanted[name][0]}, and they are not the same")
     verified = verify_on(sink)
-    steps.go(sum(rows.values()))
-    if sums(source) != sums(sink) or [ledger.head for ledger in verified] != heads(source):
+    if sums(sink) != wanted_sums or [ledger.head for ledger in verified] != wanted_heads:
         raise Tampered("ledgers: not the sums and heads that were to be copied")
+    steps.go(steps.total)
     return verified
 
 
@@ -375,7 +385,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 def _fingerprint(chunks: Any, go: Callable[[int], None]) -> tuple[int, str]:
     hashed, count = hashlib.sha256(), 0
     for chunk in chunks:
-        hashed.update(_encode([tuple(row) for row in chunk]))
+        hashed.update(b"".join([_encode(tuple(row)) for row in chunk]))
         count += len(chunk)
         go(len(chunk))
     return count, hashed.hexdigest()

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,8 +33,8 @@ def backup(file: Path, force: bool, json: bool) -> None:
 
     Exit status 0: done, and sound. 1: the books are not sound. 2: it could not be done. Only 0 leaves a file.
     """
-    database = _existing(_here())
-    with _moving("Backing up") as progress:
+    with _here() as database, _moving("Backing up") as progress:
+        _check_existing(database)
         moved = moving.back_up(database, file, force=force, progress=progress)
     _show(moved, f"backed up to {file}", json=json)
 
@@ -50,8 +50,8 @@ def restore(file: Path, json: bool) -> None:
 
     Exit status 0: done, and sound. 1: the file is damaged. 2: it could not be done. Only 0 changes the place.
     """
-    with _moving("Restoring") as progress:
-        moved = moving.restore(file, _here(), progress=progress)
+    with _here() as database, _moving("Restoring") as progress:
+        moved = moving.restore(file, database, progress=progress)
     _show(moved, f"restored from {file}", json=json)
 
 
@@ -69,23 +69,25 @@ def copy(to: str, json: bool) -> None:
         target = db.connect(to)
     except ConfigurationError as error:
         raise ConfigurationError(str(error).replace("CASHMAN_DATABASE_URL", "--to")) from None
-    with _moving("Copying") as progress:
-        moved = moving.copy(_existing(_here()), target, progress=progress)
+    with _here() as database, closing(target), _moving("Copying") as progress:
+        _check_existing(database)
+        moved = moving.copy(database, target, progress=progress)
     _show(moved, "copied", json=json)
 
 
-def _here() -> db.Database:
+@contextmanager
+def _here() -> Iterator[db.Database]:
     """The database of the settings, which nothing founds."""
     reach = click.get_current_context().find_root().obj
     if reach is not None and (reach.url is not None or reach.ledger is not None):
         raise click.UsageError("This is about the database itself and all its ledgers: not with --url or --ledger.")
-    return db.connect(config.load(os.environ).database_url)
+    with closing(db.connect(config.load(os.environ).database_url)) as database:
+        yield database
 
 
-def _existing(database: db.Database) -> db.Database:
+def _check_existing(database: db.Database) -> None:
     if not database.exists():
         raise ConfigurationError("there are no books where CASHMAN_DATABASE_URL says")
-    return database
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def replacing(path: Path, guard: Guard) -> Iterator[Path]:
     Whatever goes wrong, nothing is left of it; of somebody who was killed the next one takes it away.
     """
     part = part_of(path)
-    with _told(path):
+    with told(path):
         descriptor = _take(part)
         try:
             yield part
@@ -84,7 +84,7 @@ def replacing(path: Path, guard: Guard) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Say in one line what the operating system or SQLite refuses."""
     try:
         yield

@@ -113,8 +113,10 @@ class PostgresDatabase(Database):
         self.engine.dispose()  # what was open for that is nobody else
 
         def fill(connection: Connection) -> Result:
+            # Whoever comes now waits until the end, and knows nothing of what was here before.
+            connection.exec_driver_sql("LOCK TABLE ledgers, journal, journal_heads, access_heads")
             self._check_unused(connection)
-            # The only way to take away a founding; and whoever comes now waits until the end.
+            # The only way to take away a founding.
             connection.exec_driver_sql("ALTER TABLE journal DISABLE TRIGGER USER")
             check(connection)
             connection.exec_driver_sql("DELETE FROM journal")

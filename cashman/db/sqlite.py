@@ -271,7 +271,8 @@ class SqliteDatabase(Database):
             source.close()
 
     def fill(self, check: Work[None], work: Work[Result]) -> Result:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with files.told(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._free(check):
             pass  # else it is told at the end, where it is asked again
         with files.replacing(self.path, lambda: self._free(check)) as part:
