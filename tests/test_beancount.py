@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from conftest import missing
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from test_plain_text import books_with_rows, expected, items_in, plain, read_again, sums, written_books
 
 from cashman.errors import UnreadableFile
@@ -182,6 +183,20 @@ def test_tags_links_metadata_and_pushed_tags_are_kept() -> None:
 )
 def test_what_is_no_movement_of_money_is_skipped_with_the_reason(text: str, reason: str) -> None:
     assert one(ENTRY + text) == Skipped(1, reason)
+
+
+def test_a_leg_that_comes_to_nothing_hides_no_other() -> None:
+    transfer, zero = read(ENTRY + "  Assets:A  -5 USD\n  Assets:B  5 USD\n  Expenses:Fee  0 USD\n")
+    assert isinstance(transfer, Transfer)
+    assert zero == Skipped(4, "Zero is not a movement of money.")
+
+
+def test_what_balances_only_nearly_is_not_made_to() -> None:
+    legs = "  Assets:A  -10.00 USD\n  Expenses:F  3.333 USD\n  Expenses:G  6.666 USD\n"
+    assert one(ENTRY + legs) == Skipped(1, "The parts do not add up exactly to what Assets:A moves by.")
+    legs = "  Assets:A  -10.00 USD\n  Assets:B  10.001 USD\n"
+    told = "What goes out of one account and what comes into the other differ."
+    assert one(ENTRY + legs) == Skipped(1, told)
 
 
 def test_of_a_purchase_of_shares_the_fee_is_booked_and_the_rest_skipped() -> None:
@@ -391,6 +406,47 @@ def test_expressions_are_worked_out_exactly() -> None:
         assert beancount.evaluate(1, text) == Decimal(value), text
     with pytest.raises(BadLine):
         beancount.evaluate(1, "")
+
+
+# Anybody's entries, beside what Beancount makes of them.
+
+numbers = st.one_of(
+    st.integers(-500, 500).map(str),
+    st.decimals(-999, 999, places=2).map(str),
+    st.sampled_from(["(1+2)*3", "10.00/4", "-(5)", "2*3.5-1", "1,234.50", "+7", "8.", "--3"]),
+)
+legs = st.tuples(
+    st.sampled_from(
+        ["Assets:A", "Assets:B", "Liabilities:C", "Income:X", "Expenses:F", "Expenses:G", "Equity:Opening-Balances"]
+    ),
+    st.one_of(st.none(), numbers),
+    st.sampled_from(["USD", "USD", "EUR", "VACHR"]),
+    st.sampled_from(["", "", "", " @ 2 USD", " @@ 5 EUR", "  ; said", " {2 USD}"]),
+)
+
+
+@settings(random_books, max_examples=150)
+@given(st.lists(legs, min_size=1, max_size=3), legs)
+def test_what_beancount_takes_is_booked_to_the_same_sums_or_skipped(loader: Any, others: list[Any], last: Any) -> None:
+    names = sorted({account for account, *_ in [*others, last]})
+    text = "".join(f"2000-01-01 open {name}\n" for name in names) + ENTRY + f"  {last[0]}\n"
+    for account, number, currency, more in others:
+        text += f"  {account}\n" if number is None else f"  {account}  {number} {currency}{more}\n"
+    entries, errors, _ = loader.load_string(text)
+    items = read(text)
+    if errors:
+        return  # what it refuses need not be refused here: that a lot was never bought, for instance
+    assert not any(isinstance(item, Refused) for item in items)
+    if any(isinstance(item, Skipped) for item in items):
+        return
+    wanted = {(name, code): round(amount, 12) for (name, code), amount in beancount_sums(entries)[0].items()}
+    booked: Counter[Any] = Counter()
+    for item in items:
+        if isinstance(item, Account) and item.opening_balance is not None:
+            booked[item.name, item.currency] += item.opening_balance
+        for part in (item.out, item.into) if isinstance(item, Transfer) else movements_in([item]):
+            booked[part.account, part.currency] += part.amount
+    assert {key: amount for key, amount in booked.items() if amount} == {k: v for k, v in wanted.items() if v}
 
 
 # What is recognized.

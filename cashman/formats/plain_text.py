@@ -318,25 +318,21 @@ def _legs(entry: Entry, names: Names) -> tuple[list[Leg], list[Posting], list[Le
 def _from_legs(
     entry: Entry, money: list[Leg], others: list[Posting], categories: list[Leg], equity: bool
 ) -> list[Item]:
-    skipped = _skip_whole(entry, money, others, categories, equity)
+    parts = [leg for leg in categories if leg.amount]
+    skipped = _skip_whole(entry, money, others, parts, equity)
     if skipped is not None:
         return [skipped]
     moved = [leg for leg in money if leg.amount]
-    if not categories:
-        return [_transfer(entry, moved) if len(moved) == 2 else Skipped(entry.line, _NOTHING)]
-    if not moved and not any(part.amount for part in categories):
-        return [Skipped(entry.line, _NOTHING)]
+    items: list[Item] = [Skipped(leg.line, _NOTHING) for leg in categories if not leg.amount]
+    if not parts:
+        return [_transfer(entry, moved), *items] if len(moved) == 2 else [Skipped(entry.line, _NOTHING)]
     leg = (moved or money)[0]
-    items: list[Item] = [Skipped(zero.line, _NOTHING) for zero in categories if not zero.amount]
-    amounts = [(part, part.amount.copy_negate()) for part in categories if part.amount]
-    if len(amounts) == 1 and not others:
+    amounts = [(part, part.amount.copy_negate()) for part in parts]
+    if len(amounts) == 1 and not others and leg.amount:
         amounts = [(amounts[0][0], leg.amount)]
-    elif not others and amounts and _sum(amount for _, amount in amounts) != leg.amount:
-        raise BadLine(
-            entry.line,
-            "amount",
-            message("The parts do not add up exactly to what {account} moves by.", account=leg.name),
-        )
+    elif not others and _sum(amount for _, amount in amounts) != leg.amount:
+        told = message("The parts do not add up exactly to what {account} moves by.", account=leg.name)
+        return [Skipped(entry.line, told)]
     movements = [
         _movement(
             entry, part.line if len(amounts) > 1 else entry.line, leg.name, amount, leg.currency, part.name, words
@@ -382,8 +378,8 @@ def _skip_whole(
         return Skipped(entry.line, _of_no_money(others[0]))
     if not money:
         return Skipped(entry.line, message("No account of money takes part."))
-    currencies = {leg.currency for leg in categories if leg.amount} | {(moved or money)[0].currency}
-    if len(currencies) > 1 and (others or len([leg for leg in categories if leg.amount]) > 1):
+    currencies = {leg.currency for leg in categories} | {(moved or money)[0].currency}
+    if len(currencies) > 1 and (others or len(categories) > 1):
         return Skipped(entry.line, message("Several categories in several currencies."))
     if not categories and len(moved) > 2:
         return Skipped(entry.line, message("More than two accounts of money: what went where is not said."))
@@ -394,8 +390,8 @@ def _skip_whole(
 
 def _transfer(entry: Entry, legs: list[Leg]) -> Item:
     out, into = sorted(legs, key=lambda leg: leg.amount)
-    if out.amount > 0 or into.amount < 0:
-        raise BadLine(entry.line, "amount", message("Of a transfer one side goes out and the other comes in."))
+    if out.amount > 0 or into.amount < 0 or (out.currency == into.currency and out.amount.copy_negate() != into.amount):
+        return Skipped(entry.line, message("What goes out of one account and what comes into the other differ."))
     parts = [
         _movement(entry, entry.line, leg.name, leg.amount, leg.currency, None, {**entry.words, **(leg.words or {})})
         for leg in (out, into)
