@@ -33,7 +33,7 @@ DAYS: Final = 365
 SAVINGS: Final = "Savings"
 CARD: Final = "Card"
 TRAVEL: Final = "Travel"
-OPENING: Final = {MAIN_ACCOUNT: 2_350_00, SAVINGS: 8_400_00}
+OPENING: Final = {MAIN_ACCOUNT: 4_950_00, SAVINGS: 8_400_00}
 
 HOLIDAY_BEGINS: Final = 133
 """So many days ago."""

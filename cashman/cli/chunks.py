@@ -1,12 +1,13 @@
 """A file that is too much for one request: imported into the books here, one commit after the other."""
 
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 from marshmallow import ValidationError
 
 from cashman import mappings
+from cashman.bookings import Line
 from cashman.changes import Request
 from cashman.cli.service import Local
 from cashman.cli.tables import progress_bar
@@ -67,10 +68,11 @@ def import_in_chunks(service: Local, file: BinaryIO, name: str, wanted: Wanted) 
         "refused": outcome.refused,
         "accounts": [{"name": name, "currency": currency} for name, currency in outcome.opened.items()],
         "sums": {currency: to_decimal(units, currency) for currency, units in sorted(outcome.sums.items())},
-        "lines": [
-            {"line": line.line, "outcome": line.outcome, "reason": line.reason, "errors": line.errors}
-            for line in outcome.lines
-            if line.outcome != "booked"
-        ],
+        "lines": [_told(line) for line in outcome.lines if line.outcome != "booked"],
     }
-    return msgspec.json.Encoder(decimal_format="number").encode(document)
+    return msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode(document)  # a message is text
+
+
+def _told(line: Line) -> dict[str, Any]:
+    told = {"line": line.line, "outcome": line.outcome, "reason": line.reason, "errors": line.errors}
+    return {name: value for name, value in told.items() if value is not None}
