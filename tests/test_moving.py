@@ -795,9 +795,11 @@ def test_a_byte_that_is_not_what_it_was_is_found_or_does_not_matter(
     sqlite_books.database.close()
     whole, expected = a_backup.read_bytes(), moved_rows(f"sqlite:///{sqlite_books.database.path}")
     chance, outcomes = random.Random(6), []
-    for number in range(48):
+    used = [position for position, byte in enumerate(whole) if byte]  # most of so small a file is room
+    for number in range(30):
+        position = chance.randrange(len(whole)) if number % 3 == 0 else chance.choice(used)
         damaged = bytearray(whole)
-        damaged[chance.randrange(100 if number % 6 == 0 else len(whole))] ^= 1 << chance.randrange(8)
+        damaged[position] ^= 1 << chance.randrange(8)
         (place / "damaged").write_bytes(damaged)
         target = SqliteDatabase(tmp_path / f"{number}.db")
         try:
@@ -808,7 +810,7 @@ def test_a_byte_that_is_not_what_it_was_is_found_or_does_not_matter(
         else:
             assert moved_rows(f"sqlite:///{target.path}") == expected
             outcomes.append("harmless")
-    assert outcomes.count("refused") > 10
+    assert outcomes.count("refused") > 5
 
 
 @pytest.mark.parametrize(
