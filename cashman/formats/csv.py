@@ -91,9 +91,11 @@ class _Table:
     """How many rows are as wide as that."""
 
     @property
-    def rank(self) -> tuple[bool, int, int]:
-        """The better it fits, the higher: a header that is understood first."""
-        return (self.header is not None and self.width > 1, self.regular if self.width > 1 else 0, self.width)
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """The better it fits, the higher: a header that is understood first, then a column of dates."""
+        if self.width < 2:
+            return (False, False, 0, 0)
+        return (self.header is not None, bool(_columns_of_dates(self)), self.regular, self.width)
 
     @property
     def body(self) -> Sequence[list[str]]:
@@ -172,7 +174,9 @@ def _header_among(rows: Sequence[Row], mapping: Mapping[str, Any]) -> int | None
 
 
 def _suffices(columns: Mapping[str, int]) -> bool:
-    return bool(columns.keys() & {"date", "value_date"}) and bool(columns.keys() & {"amount", "debit", "credit"})
+    return bool(columns.keys() & {"date", "value_date", "valuta"}) and bool(
+        columns.keys() & {"amount", "debit", "credit"}
+    )
 
 
 def _names_all(mapping: Mapping[str, Any]) -> bool:
@@ -192,9 +196,7 @@ def _tell_valuta(columns: dict[str, int], table: _Table) -> None:
 
 def _columns_by_content(table: _Table) -> dict[str, int]:
     """The columns of a file without a header that is understood: one of dates, one of amounts, one of words."""
-    by_column = list(zip(*table.body, strict=True))
-    dates = [place for place, cells in enumerate(by_column) if sum(map(is_date, cells)) >= max(1, _MOST * len(cells))]
-    if not dates:
+    if not (dates := _columns_of_dates(table)):
         raise unreadable(message("It has no header with a date and an amount, and no column of dates."))
     body = [cells for cells in table.body if is_date(cells[dates[0]])]
     columns = {"date": dates[0]}
@@ -218,6 +220,13 @@ def _columns_by_content(table: _Table) -> dict[str, int]:
     if words:
         columns["description"] = words.most_common(1)[0][0]
     return columns
+
+
+def _columns_of_dates(table: _Table) -> list[int]:
+    """The columns in which most cells are dates; the first row may be a header that is not understood."""
+    enough = max(1, _MOST * (len(table.body) - 1))
+    by_column = enumerate(zip(*table.body, strict=True))
+    return [place for place, cells in by_column if sum(map(is_date, cells)) >= enough]
 
 
 def _is_amount(cell: str) -> bool:
@@ -504,8 +513,8 @@ class _Reading:
             return Skipped(line, message("It repeats the header."))
         if headings.is_total(cells):
             return Skipped(line, message("It only adds up others."))
-        written = any(map(str.strip, (by_role.amount, by_role.debit, by_role.credit)))
-        if not written and not any(map(str.isdigit, by_role.date)):
+        told = "".join((by_role.date, by_role.amount, by_role.debit, by_role.credit))
+        if not any(map(str.isdigit, told)):
             return Skipped(line, message("It has no date and no amount."))
         if self._habits.days[by_role.date] is None:
             errors = {"date": [_no_date(by_role.date)], **errors}
