@@ -427,8 +427,10 @@ def _needed_accounts(items: Sequence[Booking | Account | Line]) -> dict[str, tup
         if isinstance(item, Booking):
             for movement in item.movements:
                 name, currency = movement.account or MAIN_ACCOUNT, movement.currency
-                if name not in needed or needed[name][1] is None:
+                if name not in needed:
                     needed[name] = (item.line, currency)
+                elif currency is not None and needed[name][1] is None:
+                    needed[name] = (needed[name][0], currency)
     return needed
 
 
