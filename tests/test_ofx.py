@@ -330,6 +330,7 @@ def test_text_is_read_as_it_is_meant(written: str, text: str) -> None:
 
 
 def test_tags_may_be_small_and_have_attributes() -> None:
+    assert movements(file(statement(row("<><//></ >"))))[0].payee is None
     text = file(statement(row())).replace("<OFX>", "<ofx xmlns='urn:x'>").replace("</OFX>", "</ofx>")
     assert len(movements(text.replace("STMTTRN>", "StmtTrn>").replace("<NAME>Joe", "<MEMO/><name >Joe"))) == 1
 
@@ -363,6 +364,18 @@ def test_a_movement_that_is_not_closed_is_refused_and_the_next_one_is_read() -> 
     _, first, second = read(file(statement(open_row, row())))
     assert (first, isinstance(second, Movement)) == (Refused(4, told), True)
     assert read(file(statement(row(), open_row)))[-1] == Refused(5, told)
+
+
+def test_an_account_that_is_named_outside_a_statement_is_passed_over() -> None:
+    account = "<BANKACCTFROM><ACCTID>9</BANKACCTFROM>"
+    assert len(read(file(account, statement(row()), account))) == 2
+    # Nor does a status that holds text and no values take what comes after it.
+    opened, _ = read(file("<STATUS>x</STATUS>", statement(row())))
+    assert opened == Account(line=3, name="1", currency="USD", kind="bank")
+
+
+def test_what_closes_nothing_is_passed_over() -> None:
+    assert len(read(file(statement(row(), "</STMTTRN></PAYEE></STATUS></BANKACCTFROM>")))) == 2
 
 
 def test_a_movement_outside_a_statement_is_refused() -> None:
@@ -505,6 +518,13 @@ def test_what_is_nested_deeply_is_refused_item_by_item() -> None:
     assert Counter(map(type, items)) == {Account: 1, Refused: 100_000}
     assert read(file(statement("<X>" * 100_000, row())))[1:] == movements(file(statement("", row())))
     assert fault("<OFX>" * 100_000) == ("The file breaks off before its end: it lacks </OFX>.", 1)
+
+
+def test_many_different_tags_are_read_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = file(statement(*(f"<X{n}>1</X{n}>" + row(id=str(n)) for n in range(20))))
+    expected = movements(text)
+    monkeypatch.setattr(ofx, "_NAMES_MAX", 2)
+    assert movements(text) == expected
 
 
 def test_a_value_has_a_limit() -> None:

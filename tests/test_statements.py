@@ -101,12 +101,14 @@ def test_an_account_that_is_chosen_takes_the_place_of_the_only_one() -> None:
 
 
 def test_references_are_counted_by_their_contents() -> None:
-    references = References()
-    assert [references.meet("r", "a"), references.meet("r", "b"), references.meet("r", "a")] == [0, 1, None]
-    assert references.meet("s", "a") == 0
+    references, reference = References(), ("account", "r")
+    assert [references.meet(reference, content) for content in ("a", "b", "a")] == [0, 1, None]
+    assert references.meet(("account", "s"), "a") == 0
+    assert references.meet((None, "r"), "a") == 0
 
 
 def test_contents_that_share_a_hash_are_told_apart() -> None:
-    assert hash(("r", Decimal("-1.00"))) == hash(("r", Decimal("-2.00")))  # as Python has it
+    one, other = Decimal("-1.00"), Decimal("-2.00")
+    assert hash(("r", one)) == hash(("r", other))  # as Python has it
     references = References()
-    assert [references.meet("r", Decimal("-1.00")), references.meet("r", Decimal("-2.00"))] == [0, 1]
+    assert [references.meet((None, "r"), content) for content in (one, other)] == [0, 1]

@@ -133,7 +133,7 @@ class _Reader:
             self._line = line
         elif path == _ENTRY:
             self._entry, self._details = _Fields(line, {}), []
-        elif path == _DETAILS:
+        else:
             self._details.append(_Fields(line, {}))
 
     def _add(self, path: str, value: str, currency: str | None) -> None:

@@ -10,13 +10,10 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 import msgspec
-from mt940 import Options as Mt940Options
-from mt940.models import Transactions
-from mt940.processors import transaction_details_post_processor
-from mt940.tags import TransactionDetails
 
 from cashman.formats.records import Item, Movement, Options, Refused, Skipped, unreadable
 from cashman.formats.source import Source
@@ -285,8 +282,22 @@ _CODE: Final = re.compile(
     r"/(TRTP|TRCD|IBAN|BIC|NAME|REMI|EREF|IREF|PREF|KREF|CREF|ORDP|BENM|ADDR|ID|CSID|MARF|CNTP|RTRN|ISDT|PURP|ULTC|ULTD)/",
     re.ASCII,
 )
-_TRANSACTIONS: Final = Transactions(options=Mt940Options.all())
-_TAG: Final = TransactionDetails()
+
+
+@cache
+def _library() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What takes details apart: imported when they come, as that takes longer than most commands."""
+    from mt940 import Options as Switches
+    from mt940.models import Transactions
+    from mt940.processors import transaction_details_post_processor
+    from mt940.tags import TransactionDetails
+
+    transactions, tag = Transactions(options=Switches.all()), TransactionDetails()
+
+    def take_apart(details: dict[str, Any]) -> dict[str, Any]:
+        return transaction_details_post_processor(transactions, tag, details, dict(details))
+
+    return take_apart
 
 
 def _texts(information: list[str], details: list[str], customers: str) -> tuple[str | None, str, str | None]:
@@ -312,8 +323,7 @@ def _texts(information: list[str], details: list[str], customers: str) -> tuple[
 
 def _of_parts(whole: str) -> dict[str, str | None]:
     """Of parts that begin with a question mark and two digits, as German banks write them."""
-    details = {"transaction_details": _STRAY.sub("\x1f", whole)}
-    found: dict[str, Any] = transaction_details_post_processor(_TRANSACTIONS, _TAG, details, dict(details))
+    found = _library()({"transaction_details": _STRAY.sub("\x1f", whole)})
     names = {
         "payee": "applicant_name", "description": "purpose", "kind": "posting_text", "account": "applicant_iban",
         "end_to_end": "end_to_end_reference", "mandate": "additional_position_reference",

@@ -47,6 +47,7 @@ def recognizes(head: str) -> bool:
 # Elements.
 
 _ENTITY: Final = re.compile(r"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|(amp|lt|gt|quot|apos|nbsp));", re.ASCII)
+_NAMES_MAX: Final = 1_000
 _NAMED: Final = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'", "nbsp": " "}
 
 
@@ -70,39 +71,47 @@ def _pieces(source: Source) -> Iterator[str]:
         *pieces, rest = (rest + chunk).split("<")
         yield from pieces
         if len(rest) > VALUE_CHARACTERS_MAX:
-            yield rest
-            rest = ""
+            break
     yield rest
 
 
 class _Elements:
-    """Every tag with its line, its name ("/NAME" where it closes), and the text that follows it."""
+    """Every tag with its line, its name ("/NAME" where it closes), and the text that follows it.
+
+    The tag that closes a value is left out: in SGML there is none.
+    """
 
     def __init__(self, source: Source) -> None:
         self._pieces = _pieces(source)
-        self._texts: list[str] = []  # what follows the tag
-        self._length = 0  # of them
+        self._texts: list[str] = []  # what else follows the tag than the piece that it is in
+        self._length = 0  # of the value so far
         self._until = ""  # what ends a comment or a CDATA section that is open
         self.line = 1
         """The last one that was read."""
 
     def __iter__(self) -> Iterator[tuple[int, str, str]]:
-        tag, at = "", 1
+        names: dict[str, str] = {}  # of tags, by how they are written
+        at, tag, value = 1, "", ""
         for place, piece in enumerate(self._pieces):
             begins = self.line
             self.line += piece.count("\n")
-            name, end, text = piece.partition(">")
-            if end and not self._until and (name[:1].isalpha() or name[:1] == "/"):
-                yield at, tag, self._texts[0] if len(self._texts) == 1 else "".join(self._texts)
-                tag, at, self._length = _tag(name), begins, 0
-                self._texts = [_unescaped(text)]
+            written, end, text = piece.partition(">")
+            name = names.get(written) or (_tag(written, names) if end else "")
+            if name and end and not self._until:
+                if self._texts:
+                    value += "".join(self._texts)
+                    self._texts = []
+                self._length = 0
+                if not (name[0] == "/" and name[1:] == tag and value and not value.isspace()):
+                    yield at, tag, value
+                    at, tag, value = begins, name, _unescaped(text) if "&" in text else text
             elif place:
                 self._add(piece, begins)
             self._length += 1 + len(piece)
             if self._length > VALUE_CHARACTERS_MAX:
                 told = message("At most {maximum} characters in one value.", maximum=VALUE_CHARACTERS_MAX)
                 raise unreadable(told, begins)
-        yield at, tag, "".join(self._texts)
+        yield at, tag, value + "".join(self._texts)
 
     def _add(self, piece: str, line: int) -> None:
         """Add what is no tag to the text that follows one."""
@@ -130,10 +139,15 @@ class _Elements:
             self._texts.append(_unescaped(after))
 
 
-def _tag(written: str) -> str:
-    """The name of a tag, without attributes and a closing slash."""
+def _tag(written: str, names: dict[str, str]) -> str:
+    """The name of a tag, without attributes and a closing slash, kept for the next of its kind; empty for no tag."""
+    if not (written[:1].isalpha() or written[:1] == "/"):
+        return ""
     name = written.upper()
-    return name if name.isalnum() else name.rstrip("/ ").partition(" ")[0]
+    name = name if name.isalnum() else name.rstrip("/ ").partition(" ")[0] or "/"
+    if len(names) < _NAMES_MAX:
+        names[written] = name
+    return name
 
 
 # In.
@@ -260,7 +274,7 @@ class _Reader:
 
     def _open_statement(self, line: int) -> Iterable[Item]:
         items = self._close_statement(line)
-        self._in_statement, self._is_named = True, False
+        self._in_statement, self._is_named, self._status = True, False, None
         self._currency, self._account, self._kind = None, None, "bank"
         return items
 

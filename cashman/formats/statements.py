@@ -150,10 +150,10 @@ class References:
         self._counts: dict[int, int] = {}  # hashes, as a file may have a million of them
         self._contents: set[int] = set()
 
-    def meet(self, reference: object, content: object) -> int | None:
-        """How many of that reference came before, with other contents; None where this content did, too."""
-        # Of texts: a number may have the hash of another, as -1 has that of -2.
-        key, whole = hash(repr(reference)), hash(repr((reference, content)))
+    def meet(self, reference: tuple[str | None, str], content: object) -> int | None:
+        """How many of an account's reference came before, with other contents; None where this content did, too."""
+        # The content as text: a number may have the hash of another, as -1 has that of -2.
+        key, whole = hash(reference), hash((reference, repr(content)))
         if whole in self._contents:
             return None
         self._contents.add(whole)
