@@ -261,6 +261,11 @@ def test_two_columns_that_contradict_each_other_are_refused() -> None:
     assert skipped(data) == {9: "Zero is not a movement of money."}
 
 
+def test_a_dash_in_a_column_of_debits_is_no_debit() -> None:
+    data = "date;debit;credit\n2024-01-05;-;10.00\n2024-01-06;- ;3.00\n2024-01-07;4.00;-\n"
+    assert figures(data) == [*zip(dates(3), ["10.00", "3.00", "-4.00"], strict=True)]
+
+
 def test_one_column_of_debits_alone_will_do() -> None:
     assert figures("date,debit\n2024-01-05,50.00\n") == [("2024-01-05", "-50.00")]
 
@@ -467,6 +472,7 @@ def test_lines_that_hold_no_movement_are_skipped_with_a_reason() -> None:
 
 
 def test_a_row_may_lack_the_cells_of_columns_without_a_name() -> None:
+    assert "`date_order`" in fault("date;amount;;\n06/12/2024;5\n")[0]
     assert figures("date;amount;;\n2024-01-05;5\n2024-01-06;6;;\n2024-01-07;7;x;\n") == [
         *zip(dates(3), "567", strict=True)
     ]

@@ -4,6 +4,7 @@ A file is gone through twice: first for what only all of it tells (the order of 
 signs mean), as far as that is open; then line by line.
 """
 
+import datetime as dt
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -292,14 +293,15 @@ def _survey(source: Source, layout: _Layout, mapping: Mapping[str, Any]) -> _Hab
     mark, debit, date = columns.get("type"), columns.get("debit"), columns["date"]
     currency, currencies = columns.get("currency"), {layout.currency} - {None}
     below, above, agreeing, opposing = 0, 0, 0, 0
+    last = max(columns.values())
     with source.open() as text:
         for count, (line, cells) in enumerate(rows_of(text, layout.separator, layout.skip)):
-            if line <= layout.header_line or len(cells) < layout.width:
+            if line <= layout.header_line or len(cells) <= last:
                 continue
             habits.days.note(cells[date])
             for place in amounts:
                 habits.amounts.note(cells[place])
-            if debit is not None and cells[debit].strip():
+            if debit is not None and cells[debit].strip(" -"):
                 is_below = _is_below(cells[debit])
                 below, above = below + is_below, above + (not is_below)
             elif mark is not None and debit is None and headings.sign_of(cells[mark]) == headings.OUT:
@@ -555,7 +557,7 @@ class _Reading:
         number = -abs(number) if found is debit else abs(number)
         return (-number if self._habits.reversed else number), currency, errors
 
-    def _movement(self, line: int, cells: _Cells, day: Any, number: Decimal, currency: str | None) -> Movement:
+    def _movement(self, line: int, cells: _Cells, day: dt.date, number: Decimal, currency: str | None) -> Movement:
         texts = self._texts
         notes = "\n".join(filter(None, map(str.strip, (cells.notes, cells.remark))))
         return Movement(
@@ -620,9 +622,11 @@ class _Halves:
             return
         sign, other = found
         day, amount, currency = movement.date, abs(movement.amount), movement.currency
-        mates = self._waiting.get((day, amount, currency, other, movement.account, -sign))
+        mates = self._waiting.get(key := (day, amount, currency, other, movement.account, -sign))
         if mates:
             mate = mates.popleft()
+            if not mates:
+                del self._waiting[key]
             self._count -= 1
             yield _transfer(mate, movement)
             return
