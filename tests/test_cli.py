@@ -59,6 +59,36 @@ def test_sound_books_are_0_and_one_line_a_ledger(run, ledger: Ledger) -> None:
     assert said.endswith(f", 3 entries, 1 transactions, head {head}\n")
 
 
+def test_a_script_gets_a_proof_as_json(run, ledger: Ledger, client: FlaskClient) -> None:
+    head = ledger.record(Income("salary", 5000)).head
+    status, said, _ = run("verify", "--json")
+    ulid = client.get("/ledger").json["id"]
+    assert (status, json.loads(said)) == (0, [{"ledger": ulid, "entries": 3, "transactions": 1, "head": str(head)}])
+
+
+def test_how_far_a_proof_is_adds_up_to_all_rows(run, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, lengths = [], []
+
+    class Bar:
+        def __enter__(self) -> "Bar":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def update(self, count: int) -> None:
+            steps.append(count)
+
+    monkeypatch.setattr(books, "STEP_ROWS", 3)
+    monkeypatch.setattr(books, "progress_bar", lambda _, length: lengths.append(length) or Bar())
+    for _ in range(5):
+        ledger.record(Income("salary", 5000))
+    assert run("verify")[0] == 0
+    assert lengths == [7 + 5]
+    assert sum(steps) == 12
+    assert max(steps) == 3
+
+
 def test_a_receipt_that_is_in_the_chain_is_0(run, ledger: Ledger) -> None:
     head = ledger.record(Income("salary", 5000)).head
     ledger.record(Income("salary", 5000))
@@ -128,8 +158,8 @@ def test_it_runs_as_a_module(ledger: Ledger, database_url: str) -> None:
 def test_help_names_the_commands(run) -> None:
     status, said, _ = run("--help")
     assert status == 0
-    assert "verify" in said
-    assert "journal" in said
+    for name in ("add", "list", "balance", "report", "import", "export", "backup", "verify", "journal", "user", "demo"):
+        assert f"\n  {name} " in said
 
 
 NEW_PASSWORD = "another horse battery"
@@ -295,6 +325,10 @@ def test_list_shows_every_user_and_no_secret(run, client: FlaskClient, monkeypat
         ]
     )
     assert "argon2" not in said
+    listed = json.loads(run("user", "list", "--json")[1])
+    assert len(listed) == 4
+    (shown,) = [user for user in listed if user["id"] == first.id]
+    assert shown == {"id": first.id, "email": "first@example.com", "name": None, "admin": True, "revoked": False}
 
 
 def test_keys_rotate_signs_with_another_key_and_nobody_out(
