@@ -285,6 +285,34 @@ def test_roots_that_are_called_otherwise_are_followed() -> None:
     assert items[4].opening_balance == Decimal(5)
 
 
+def test_what_is_odd_and_yet_beancount_s_is_read() -> None:
+    items = read(
+        "  ; indented, below nothing\npoptag #never-pushed\n"
+        'option "name_unknown" "x"\n'
+        '2020-01-01 open Assets:A USD "STRICT" ; said\n'
+        '2020-01-02 * "Nothing to open with"\n  Assets:A  0 USD\n  Equity:Opening-Balances\n'
+        '2020-01-02 note Assets:A "Equity"\n  of: "Equity:Opening"\n'
+        '2020-01-02 * "Opening without amounts"\n  Assets:A  what\n  Equity:Opening-Balances\n'
+        '2020-01-02 * "a \\"quoted\\" one" ^link #tag\n  Assets:A  -5 USD @ 1.00000\n  Expenses:F  5 USD\n'
+    )
+    assert items == [
+        Skipped(3, "option: no movement of money."),
+        Account(line=4, name="Assets:A", currency="USD"),
+        Skipped(5, "Zero is not a movement of money."),
+        Skipped(8, "note: no movement of money."),
+        Refused(10 + 1, {"amount": ["Not an amount: what."]}),
+        Skipped(13, "Lots (what was held at a cost) are not kept here."),
+    ]
+
+
+def test_a_leg_may_name_its_currency_and_no_number() -> None:
+    item = one(ENTRY + "  Assets:A  -5 USD\n  Expenses:F  USD\n")
+    assert isinstance(item, Movement)
+    assert item.amount == -5
+    [refused] = read(ENTRY + "  Assets:A  -5 USD\n  Expenses:F  EUR\n")
+    assert refused == Refused(3, {"amount": ["The transaction does not balance: -5 USD are left."]})
+
+
 # Bad input.
 
 
@@ -326,6 +354,10 @@ def test_roots_that_are_called_otherwise_are_followed() -> None:
         (
             '  cashman-expires-at: "2024-01-01"\n' + TWO, 1,
             {"expires_at": ["Not a date and time with an offset: 2024-01-01."]},
+        ),
+        (
+            '  cashman-expires-at: "soon"\n' + TWO, 1,
+            {"expires_at": ["Not a date and time with an offset: soon."]},
         ),
         ("  cashman-id: 5\n" + TWO, 2, {"line": ["What stands behind cashman-id has to be a string."]}),
         ("  Assets:A  " + "9" * 41 + " USD\n  Income:B\n", 2, {"amount": [TOO_LONG]}),

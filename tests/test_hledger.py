@@ -258,6 +258,20 @@ def test_what_is_no_movement_of_money_is_skipped_with_the_reason(legs: str, reas
     assert one(ENTRY + legs) == Skipped(1, reason)
 
 
+def test_what_is_odd_and_yet_a_journal_s_is_read() -> None:
+    items = read(
+        "    ; indented, below nothing\ncommodity USD\ncommodity\n"
+        'account assets:x  ; cashman-name:"\\q"\n'
+        "2024-01-01 opening\n    assets:a  what is this\n    equity:opening\n"
+        "2024-01-01 none\n    ; here\n"
+    )
+    assert items == [
+        Refused(4, {"line": ["What stands behind cashman-name has to be a JSON string."]}),
+        Refused(6, {"amount": ["Not an amount: what is this."]}),
+        Skipped(8, "The transaction has no postings."),
+    ]
+
+
 # Bad input.
 
 

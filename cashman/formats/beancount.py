@@ -440,11 +440,8 @@ def _set_weight(posting: Posting, each: Decimal | None, currency: str | None, to
         return
     if each is None or currency is None:
         return
-    try:
-        weight = each.copy_sign(posting.number) if total else EXACT.multiply(posting.number, each)
-    except DecimalException:
-        raise BadLine(posting.line, "amount", message("Not an amount, or longer than any amount.")) from None
-    posting.weight, posting.weight_currency = weight, currency
+    posting.weight = each.copy_sign(posting.number) if total else EXACT.multiply(posting.number, each)
+    posting.weight_currency = currency
 
 
 _BINDS: Final = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2, "negative": 3, "positive": 3}

@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Iterator
-from decimal import Decimal, DecimalException
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -391,12 +391,8 @@ class _Reader:
             each, currency = self._amount(posting.line, price.removeprefix("@").removeprefix(")").strip())
             posting.priced = True
             posting.weight_currency = currency
-            try:
-                number = posting.number
-                posting.weight = abs(each).copy_sign(number) if total else EXACT.multiply(number, each)
-            except DecimalException:
-                told = message("Not an amount, or longer than any amount.")
-                raise BadLine(posting.line, "amount", told) from None
+            number = posting.number
+            posting.weight = abs(each).copy_sign(number) if total else EXACT.multiply(number, each)
 
     def _amount(self, line: int, text: str) -> tuple[Decimal, str | None]:
         """A number and its commodity, None for that of the account."""

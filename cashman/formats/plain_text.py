@@ -11,7 +11,6 @@ from decimal import (
     ROUND_HALF_EVEN,
     Context,
     Decimal,
-    DecimalException,
     DivisionByZero,
     Inexact,
     InvalidOperation,
@@ -41,8 +40,10 @@ OPENING: Final = "opening"
 EQUITY: Final = "equity"
 UNKNOWN: Final = "unknown"
 
-EXACT: Final = Context(prec=400, rounding=ROUND_HALF_EVEN, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
-"""Arithmetic that says so where it would have to round."""
+EXACT: Final = Context(
+    prec=1_000, rounding=ROUND_HALF_EVEN, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow]
+)
+"""Arithmetic that says so where it would have to round; wide enough for sums and products of what is read."""
 ZERO: Final = Decimal(0)
 _HALF: Final = Decimal("0.5")
 _ULID: Final = re.compile(ULID_PATTERN, re.ASCII)
@@ -190,11 +191,10 @@ class Names:
         """Remember what opening balances an entry gives; the first of an account is the one that counts."""
         try:
             legs = opening_legs(entry, self)
-        except (BadLine, DecimalException):
+        except BadLine:
             return
         for leg in legs or ():
-            if leg.name is not None:
-                self.openings.setdefault(leg.name, Opening(entry.line, leg.amount, leg.currency, entry.date))
+            self.openings.setdefault(leg.name or "", Opening(entry.line, leg.amount, leg.currency, entry.date))
 
 
 def day_of(line: int, text: str) -> dt.date:
@@ -219,8 +219,6 @@ def items_of(entry: Entry, names: Names) -> list[Item]:
         return _simple(entry, names) or _items(entry, names)
     except BadLine as bad:
         return [bad.refused]
-    except DecimalException:
-        return [Refused(entry.line, {"amount": [message("Not an amount, or longer than any amount.")]})]
 
 
 def _simple(entry: Entry, names: Names) -> list[Item] | None:
@@ -234,13 +232,15 @@ def _simple(entry: Entry, names: Names) -> list[Item] | None:
         money, other, kind, account, other_kind, category = other, money, other_kind, category, kind, account
     if kind != MONEY or other_kind != CATEGORY or money.priced or other.priced:
         return None
-    amount = money.number
-    currency = money.currency
+    amount, currency = money.number, money.currency
     if amount is None:
-        if other.number is None:
+        if other.number is None or currency is not None:
             return None
         amount, currency = other.number.copy_negate(), other.currency
-    elif other.number is not None and (currency != other.currency or other.number.copy_negate() != amount):
+    elif other.number is None:
+        if other.currency is not None:
+            return None
+    elif currency != other.currency or other.number.copy_negate() != amount:
         return None
     if not amount or not is_money(currency):
         return None
