@@ -16,7 +16,8 @@ from people import PASSWORD, Holder, Person, another, first_user, nobody, signed
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from cashman import current, door
+from cashman import current, door, mappings
+from cashman.formats import EXPORTS, IMPORTS
 from cashman.index import create_app
 from cashman.ledger import Ledger
 from cashman.model.access import AccessHead, ApiKey, Member, Session, User
@@ -25,7 +26,9 @@ from cashman.model.ledger import JournalHead
 from cashman.verify import verify
 
 ROLES = ("viewer", "editor", "owner")
-LEDGER, ID, ACCOUNT = "<ulid:ledger_ulid>", "<ulid:id>", "<number:account_id>"
+LEDGER, ID, ACCOUNT, NAME = "<ulid:ledger_ulid>", "<ulid:id>", "<number:account_id>", "<mapping_name:name>"
+IMPORT_AS = f"/import/<any({','.join(IMPORTS)}):format_name>"
+EXPORT_AS = f"/export/<any({','.join(EXPORTS)}):format_name>"
 
 
 def _of_transactions(name: str) -> dict[tuple[str, str], str]:
@@ -63,6 +66,13 @@ OF_A_LEDGER = {
     ("GET", "/balances"): "viewer",
     ("GET", "/reports/summary"): "viewer",
     ("GET", "/reports/cashflow"): "viewer",
+    ("POST", "/import"): "editor",
+    ("POST", IMPORT_AS): "editor",
+    ("GET", "/import/mappings"): "viewer",
+    ("GET", f"/import/mappings/{NAME}"): "viewer",
+    ("PUT", f"/import/mappings/{NAME}"): "editor",
+    ("DELETE", f"/import/mappings/{NAME}"): "editor",
+    ("GET", EXPORT_AS): "viewer",
     ("GET", "/journal"): "viewer",
     ("GET", "/ledger"): "viewer",
     ("PATCH", "/ledger"): "owner",
@@ -244,11 +254,16 @@ class World:
         filled = rule.replace(LEDGER, self.owner.ledger).replace(ID, id_).replace(ACCOUNT, account)
         if fresh and rule.endswith("/restore"):
             assert self.owner.delete(filled.removesuffix("/restore")).status_code == 204
+        filled = filled.replace(IMPORT_AS, "/import/json").replace(EXPORT_AS, "/export/json").replace(NAME, "my bank")
         return filled.replace("<slug>", "not-found")
 
     def body(self, method: str, rule: str, ledger: Ledger) -> Any:
         """A body that the route takes, where it is about that ledger."""
         number = next(self.numbers)
+        if NAME in rule:
+            mappings.save(ledger, "my bank", {})
+        if rule in ("/import", IMPORT_AS) and method == "POST":
+            return f'[{{"description": "pizza", "amount": {number}, "date": "2026-01-31"}}]'.encode()
         if rule.startswith("/categories/") and method == "POST":
             ledger.record(Expense("pizza", 5, category=f"old {number}"))
             return {"from": f"old {number}", "to": f"new {number}"}
@@ -279,6 +294,7 @@ class World:
             ("POST", "/api-keys"): {"name": "a key", "scope": "read"},
             ("POST", "/ledgers"): {"name": "another"},
             ("PATCH", f"/ledgers/{LEDGER}"): {"name": "ours"},
+            ("PUT", f"/import/mappings/{NAME}"): {"separator": ";"},
             ("PUT", f"/ledgers/{LEDGER}/members/{ID}"): {"role": "viewer"},
         }
         return bodies.get((method, rule))
@@ -295,7 +311,10 @@ class World:
         if NEEDS.get((method, rule)) == "session" and isinstance(holder, Person):
             holder = signed_in(self.client, holder.user)
         before = None if method in ("GET", "HEAD", "OPTIONS") else self.footprint()
-        answer = holder.ask(method, path, **({} if body is None else {"json": body}))
+        sent = {} if body is None else {"data": body} if isinstance(body, bytes) else {"json": body}
+        answer = holder.ask(method, path, **sent)
+        answer.get_data()
+        answer.close()  # as a server does: an export goes on until then
         if before is not None and due != "in":
             assert self.footprint() == before, f"{asker.name} was refused {method} {rule}, and it left something"
         return answer
