@@ -26,7 +26,7 @@ from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Column, Connection, Date, MetaData, RowMapping, Select, Table, Text, func, inspect, select, text
@@ -212,6 +212,8 @@ def _backup(path: Path, folder: Path | None) -> Iterator[Connection]:
             _check_seal(connection)
     except DBAPIError as error:
         raise _unreadable(path, error) from error
+    except ValueError as error:  # such as names that are no text
+        raise Tampered(f"{path} is damaged: {error}") from error
     with _at_head(path, revision, folder) as connection:
         yield connection
 
@@ -348,13 +350,23 @@ def _copy_rows(source: Connection, sink: Connection, stored: Table, steps: _Step
     if stored.name == "transactions":
         # As they were booked: FTS5 wants its documents in the order of their numbers, or takes a while for each.
         statement = statement.order_by(None).order_by(stored.c.ledger_id, stored.c.sequence)
-    with source.execute(statement) as rows:
-        for chunk in rows.partitions():
-            mappings = [row._mapping for row in chunk]
-            insert_rows(sink, stored, cast(list[Any], mappings))
-            if stored.name == "transactions":
-                _index(sink, mappings)
-            steps.go(len(chunk))
+    for chunk in _chunks(source, statement):
+        mappings = [row._mapping for row in chunk]
+        insert_rows(sink, stored, mappings)
+        if stored.name == "transactions":
+            _index(sink, mappings)
+        steps.go(len(chunk))
+
+
+def _chunks(connection: Connection, statement: Select[Any]) -> Iterator[Sequence[Any]]:
+    """The rows of a statement, so many at a time; what SQLite cannot read is damaged."""
+    try:
+        with connection.execute(statement) as rows:
+            yield from rows.partitions()
+    except DBAPIError as error:
+        if not isinstance(error.orig, sqlite3.Error):
+            raise
+        raise Tampered(f"{statement.get_final_froms()[0]}: {error.orig}") from error
 
 
 def _index(sink: Connection, rows: Sequence[RowMapping]) -> None:
@@ -371,8 +383,7 @@ def fingerprints(connection: Connection, go: Callable[[int], None] = lambda _: N
     """By table how many rows there are, and a hash of them in the order of their keys: the same on both engines."""
     found = {}
     for name, stored in _stored_tables():
-        with connection.execute(_in_order(stored)) as rows:
-            found[name] = _fingerprint(rows.partitions(), go)
+        found[name] = _fingerprint(_chunks(connection, _in_order(stored)), go)
     ledgers = connection.execute(select(LedgerRecord.id).order_by(LedgerRecord.id)).scalars().all()
     stems = ([(ledger_id, *row)] for ledger_id in ledgers for row in search.stored_stems(connection, ledger_id))
     found["stems"] = _fingerprint(stems, lambda _: None)

@@ -813,6 +813,14 @@ def test_a_byte_that_is_not_what_it_was_is_found_or_does_not_matter(
     assert outcomes.count("refused") > 5
 
 
+def test_a_file_whose_names_are_no_text_is_refused(a_backup: Path, tmp_path: Path) -> None:
+    content = a_backup.read_bytes()
+    for name in (b"CREATE TABLE users", b"CREATE TABLE journal_words"):
+        a_backup.write_bytes(content.replace(name, name[:-1] + b"\xff"))
+        with pytest.raises(Tampered, match="is damaged"):
+            moving.restore(a_backup, SqliteDatabase(tmp_path / "new.db"))
+
+
 @pytest.mark.parametrize(
     "table", ["users", "members", "api_keys", "keyed_answers", "journal", "transactions", "ledgers"]
 )
@@ -836,6 +844,8 @@ def test_a_changed_row_of_any_table_is_found(client: FlaskClient, tmp_path: Path
     [
         "UPDATE transactions SET minor_units = -1",
         "UPDATE transactions SET date = 'yesterday'",
+        "UPDATE transactions SET description = CAST(X'ff' AS TEXT)",
+        "UPDATE transactions SET tags = '['",
         "UPDATE transactions SET account_id = 'one'",
         "UPDATE transactions SET minor_units = 5 WHERE type = 'EXPENSE'",
         "UPDATE ledgers SET version = 99999999999999",
