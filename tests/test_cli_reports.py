@@ -112,3 +112,9 @@ def test_what_breaks_a_rule_is_1(run: Run, arguments: tuple[str, ...], told: str
 def test_a_report_that_there_is_not_is_2(run: Run) -> None:
     assert run("report", "profit").status == 2
     assert run("balance", "main").status == 2
+
+
+def test_where_nothing_was_booked_it_says_so(run: Run) -> None:
+    days = ("--from", "2020-01-01", "--to", "2020-01-31")
+    assert run("report", *days) == (0, "", "There is nothing to add up.\n")
+    assert run("report", *days, "--json") == (0, "[]\n", "")

@@ -46,6 +46,17 @@ def test_an_income_is_recorded_with_all_that_it_can_have(run: Run, client: Flask
     assert {name: booked[name] for name in wanted} == wanted
 
 
+@pytest.mark.parametrize("amount", ["-50", "-50.00", "\N{MINUS SIGN}50", "50"])
+def test_an_expense_may_be_written_with_its_sign(run: Run, client: FlaskClient, amount: str) -> None:
+    assert run("add", "expense", amount, "pizza", "--notes", "-5").status == 0
+    (booked,) = client.get("/expenses").json
+    assert (booked["amount"], booked["notes"]) == (-50, "-5")
+    status, _, err = run("add", "income", amount.replace("50", "-50", 1) if amount == "50" else amount, "pizza")
+    assert status == 1
+    assert "amount: An income is positive." in err
+    assert run("add", "expense", "-x", "pizza").status == 2
+
+
 def test_who_did_it_is_the_command_line(run: Run, client: FlaskClient) -> None:
     run("add", "expense", "50", "pizza")
     assert json.loads(client.get("/journal").json[-1]["entry"])["actor"] == "command line"

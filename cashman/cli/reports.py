@@ -69,4 +69,6 @@ def _show(path: str, given: dict[str, Any], columns: Sequence[Column], *, json: 
         {**row, **{f"previous_{name}": value for name, value in row.get("previous", {}).items()}}
         for row in answer.document()
     ]
+    if not rows:
+        click.echo("There is nothing to add up.", err=True)
     show_table(rows, columns)

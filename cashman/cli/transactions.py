@@ -1,5 +1,6 @@
 """Record, and look up: `cashman add`, `cashman list`."""
 
+import re
 import time
 import uuid
 from http import HTTPStatus
@@ -15,6 +16,10 @@ from cashman.limits import PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
 
 RESOURCES: Final = {"income": "/incomes", "expense": "/expenses", "transfer": "/transfers"}
 RETRY_SECONDS: Final = 1.0
+
+_NEGATIVE: Final = re.compile(r"-[0-9][0-9.,]*", re.ASCII)
+_MINUS: Final = "\N{MINUS SIGN}"
+"""What stands for a minus while options are looked for; typed as itself, it means the same."""
 
 TRANSACTIONS: Final = (
     Column("date"),
@@ -42,7 +47,20 @@ TRANSFERS: Final = (
 )
 
 
-@click.command()
+class Signed(click.Command):
+    """A command whose amount may begin with a minus, as it is shown, and is no option for that."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        before = ["", *(argument.lower() for argument in args)]
+        pairs = zip(before, args, strict=False)
+        hidden = [
+            f"{_MINUS}{argument[1:]}" if type_ in RESOURCES and _NEGATIVE.fullmatch(argument) else argument
+            for type_, argument in pairs
+        ]
+        return super().parse_args(ctx, hidden)
+
+
+@click.command(cls=Signed)
 @click.argument("type_", metavar="expense|income", type=click.Choice(["expense", "income"], case_sensitive=False))
 @click.argument("amount")
 @click.argument("words", nargs=-1, required=True)
@@ -64,7 +82,7 @@ def add(
     The words at the end are what it is called.
     """
     document = {name: value for name, value in given.items() if value is not None}
-    document |= {"description": " ".join(words), "amount": amount}
+    document |= {"description": " ".join(words), "amount": amount.replace(_MINUS, "-")}
     if tag:
         document["tags"] = tag
     headers = {
