@@ -376,6 +376,7 @@ def test_what_is_wrong_is_refused_where_it_stands(legs: str, line: int, errors: 
         ("2023-02-29 open Assets:A\n", "date"),
         ("2023-02-28 open assets\n", "account"),
         ("2023-02-28 open Cash:A\n", "account"),
+        ("2023-02-28 open Assets:A usd\n", "currency"),
         ('2023-02-28 open Assets:A USD\n  cashman-kind: "chest"\n', "account"),
         ("what is this\n", "line"),
         ("2023-02-28 opens Assets:A\n", "line"),
@@ -414,15 +415,46 @@ def test_quotes_in_comments_and_escapes_in_strings_end_no_string() -> None:
     assert [item.description for item in items if isinstance(item, Movement)] == ['a "b" \\', "c;dqe"]
 
 
-@pytest.mark.parametrize("piece", ['"', "(", "#", "a:", '2024-01-01 * "x"\n ', "{", "\\", "; ", "Assets:A "])
+HOSTILE = [
+    '"',
+    "(",
+    "#",
+    "a:",
+    "A:",
+    '2024-01-01 * "x"\n ',
+    "{",
+    "\\",
+    "; ",
+    "Assets:A ",
+    "USD",
+    " ",
+    "1 +",
+    '  cashman-x: "y"\n',
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
 def test_what_is_hostile_is_read_to_its_end(piece: str) -> None:
-    """A hundred thousand of them: what took the square of that, or recursed, would not come back."""
-    text = ENTRY + "  Assets:A  " + piece * 100_000 + "\n" + piece * 100_000 + '\n2024-01-01 open Assets:Last "x"\n'
-    try:
-        items = read(text)
-    except UnreadableFile:
-        return
-    assert len(items) < 100_010
+    """Forty thousand of them: what took the square of that, or recursed, would not come back."""
+    many = piece * 40_000
+    for start in ("  Assets:A  1", "  Assets:A", "  ", "2024-01-01 open Assets:A ", "2024-01-01 open ", ""):
+        text = ENTRY + start + many + "!\n2024-01-01 open Assets:Last USD\n"
+        try:
+            items = read(text)
+        except UnreadableFile:
+            continue
+        assert len(items) < 40_010
+
+
+def test_what_would_be_repeated_with_every_entry_is_bounded() -> None:
+    items = read("".join(f"pushtag #a{number}\n" for number in range(30)) + ENTRY + TWO)
+    assert items[:-1] == [Refused(21 + n, {"tags": ["Longer than maximum length 20."]}) for n in range(10)]
+    assert isinstance(items[-1], Movement)
+    assert len(items[-1].tags) == 20
+    [refused] = read(ENTRY + f"  Assets:{'A' * 1_000}  5 USD\n  Income:B\n")
+    assert refused == Refused(2, {"account": ["At most 100 characters."]})
+    [refused] = read(f"2024-01-01 open Assets:{'A' * 1_000}\n")
+    assert refused == Refused(1, {"account": ["At most 100 characters."]})
 
 
 def test_expressions_are_worked_out_exactly() -> None:

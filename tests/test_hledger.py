@@ -33,6 +33,7 @@ ULID_RULE = "Not a ULID: 26 characters of Crockford's base 32, in capitals."
 TOO_LONG = "Not an amount, or longer than any amount."
 LOTS = "Lots (what was held at a cost) are not kept here."
 NOT_JSON = "What stands behind cashman-notes has to be a JSON string."
+NO_POSTING = "This is neither a posting nor a comment."
 NO_LINE = "This is nothing that stands in a journal."
 ONLY_A_BALANCE = "Only a balance is given here, and no amount: what was moved is not said."
 THOUSANDS = "1,000: thousands or decimals? A line before it can say: decimal-mark ."
@@ -297,6 +298,7 @@ KINDS = "Not one of cash, bank, card, savings, loan, investment, other."
         (LEG + "  $5 USD\n    income:b\n", 2, {"amount": ["Not an amount: $5 USD."]}),
         (LEG + "  -$-5\n    income:b\n", 2, {"amount": ["Not an amount: -$-5."]}),
         (LEG + "  5 USD @\n    income:b\n", 2, {"amount": ["Not an amount: ."]}),
+        (ENTRY + "    assets:\u00a0a  5 USD\n    income:b\n", 2, {"line": [NO_POSTING]}),
         (LEG + f"  {'9' * 41} USD\n    income:b\n", 2, {"amount": [TOO_LONG]}),
         (ENTRY + "    cash  5 USD\n    income:b\n", 2, {"account": [UNKNOWN]}),
         ("2023-02-29 x\n" + TWO, 1, {"date": ["There is no such day: 2023-02-29."]}),
@@ -317,14 +319,33 @@ def test_what_is_wrong_is_refused_where_it_stands(text: str, line: int, errors: 
     assert isinstance(items[-1], Movement)
 
 
-@pytest.mark.parametrize(
-    "piece", ['"', "(", "=", "a:", "2024-01-01 x\n ", "{", "\\", "; ", "a  1 ", "1,", "[", "@", " 000", "cashman-a:,"]
-)
+HOSTILE = [
+    '"', "(", "=", "a:", "2024-01-01 x\n ", "{", "\\", "; ", "a  1 ", "1,", "[", "@", " 000", "cashman-a:,", " ", "\t",
+    "1 ", '    ; cashman-a:"b"\n', "t:,", "-",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
 def test_what_is_hostile_is_read_to_its_end(piece: str) -> None:
-    """A hundred thousand of them: what took the square of that, or recursed, would not come back."""
-    text = ENTRY + "    assets:a  1" + piece * 100_000 + "\n" + piece * 100_000 + "\n\n" + ENTRY + TWO
-    items = read(text)
-    assert isinstance(items[-1], Movement)
+    """Forty thousand of them: what took the square of that, or recursed, would not come back."""
+    many = piece * 40_000
+    for start in ("    assets:a  1", "    assets:a", "    ", "    ; x ", "account a", "commodity ", "2024-01-02 ", ""):
+        items = read(ENTRY + start + many + "!\n\n" + ENTRY + TWO)
+        assert isinstance(items[-1], Movement)
+
+
+def test_what_would_be_repeated_with_every_posting_is_bounded() -> None:
+    with pytest.raises(UnreadableFile, match="At most 1000 aliases"):
+        read("alias a = b\n" * 1_001 + ENTRY + TWO)
+    with pytest.raises(UnreadableFile, match="At most 100 accounts"):
+        read("apply account a\n" * 101 + ENTRY + TWO)
+    long = "a" * 1_001
+    told = {"account": ["At most 100 characters."]}
+    assert read(f"account {long}\n") == [Refused(1, told)]
+    assert read(ENTRY + f"    {long}  5 USD\n    income:b\n") == [Refused(2, told)]
+    assert read("alias a = " + "b" * 600 + ENTRY.join(["\n", f"    a:{'c' * 600}  5 USD\n    income:b\n"]))[1:] == [
+        Refused(3, told)
+    ]
 
 
 # What is recognized.

@@ -23,6 +23,7 @@ from cashman.formats.plain_text import (
     Names,
     OutgoingNames,
     Posting,
+    account_name,
     day_of,
     in_parts,
     is_beancount,
@@ -36,7 +37,7 @@ from cashman.formats.plain_text import (
 )
 from cashman.formats.records import Booked, Books, Item, Options, Refused, Skipped, unreadable
 from cashman.formats.source import Source
-from cashman.limits import AMOUNT_CHARACTERS_MAX
+from cashman.limits import AMOUNT_CHARACTERS_MAX, TAGS_MAX
 from cashman.model.currency import CURRENCIES
 from cashman.translations import message
 
@@ -69,9 +70,10 @@ _PLAIN_POSTING: Final = re.compile(
 )
 _POSTING: Final = re.compile(rf"[ \t]+{_FLAG}({_ACCOUNT})[ \t]*(.*)", re.DOTALL)
 _METADATA: Final = re.compile(r"[ \t]+([a-z][a-zA-Z0-9_-]*):(?:[ \t]+(.*))?", re.DOTALL)
-_AMOUNT: Final = re.compile(rf"([-+*/()., \t0-9]*)({_CURRENCY})?[ \t]*")
+_AMOUNT: Final = re.compile(rf"([-+*/()., \t0-9]*)({_CURRENCY})?")
 _PIECE: Final = re.compile(r"[ \t]*(?:([0-9][0-9,]*(?:\.[0-9]*)?|\.[0-9]+)|([-+*/()]))[ \t]*")
-_OPEN: Final = re.compile(rf"({_ACCOUNT})[ \t]*((?:{_CURRENCY}[ \t]*,?[ \t]*)*)(?:\"[A-Z_]*\"[ \t]*)?(?:;.*)?")
+_OPEN: Final = re.compile(rf'({_ACCOUNT})(?![^\s;"])([^";]*)(?:"[A-Z_]*"[ \t]*)?(?:;.*)?')
+_COMMODITY: Final = re.compile(_CURRENCY)
 _SETTING: Final = re.compile(r'option[ \t]+"(name_[a-z]+)"[ \t]+"([^"\\]*)"')
 _PUSHED: Final = re.compile(rf"(push|pop)tag[ \t]+#({_TAGS})")
 _TOP: Final = ("option", "plugin", "include")
@@ -201,7 +203,10 @@ class _Reader:
         word = block.head.split(None, 1)[0]
         pushed = _PUSHED.match(block.head)
         if pushed is not None:
-            if pushed[1] == "push":
+            if pushed[1] == "push" and len(self.pushed) >= TAGS_MAX:  # each would be on every entry that follows
+                told = message("Longer than maximum length {maximum}.", maximum=TAGS_MAX)
+                yield Refused(block.line, {"tags": [told]})
+            elif pushed[1] == "push":
                 self.pushed.append(pushed[2])
             elif pushed[2] in self.pushed:
                 self.pushed.remove(pushed[2])
@@ -237,7 +242,10 @@ class _Reader:
         account = _OPEN.fullmatch(head[6])
         if account is None:
             raise BadLine(block.line, "account", message("This names no account."))
+        account_name(block.line, account[1])
         currencies = account[2].replace(",", " ").split()
+        if not all(map(_COMMODITY.fullmatch, currencies)):
+            raise BadLine(block.line, "currency", message("What stands behind the account is no commodity."))
         kind, _ = self.names.of(account[1])
         if kind == UNKNOWN:
             told = message("{account} is none of assets, liabilities, equity, income and expenses.", account=account[1])
@@ -315,7 +323,7 @@ class _Body:
         if plain is not None:
             account, number, currency = plain.groups()
             value = None if number is None else number_of(line, number.replace(",", "") if "," in number else number)
-            self.entry.postings.append(Posting(line, account, value, currency))
+            self.entry.postings.append(Posting(line, account_name(line, account), value, currency))
             return
         if start == ";":
             return
@@ -337,8 +345,10 @@ class _Body:
             last = self.entry.postings[-1] if self.entry.postings else None
             if last is None:
                 self.entry.words[key.removeprefix(OWN)] = text
+            elif last.words is None:
+                last.words = {key.removeprefix(OWN): text}
             else:
-                last.words = {**(last.words or {}), key.removeprefix(OWN): text}
+                last.words[key.removeprefix(OWN)] = text
         elif text is not None and text.strip():
             self.notes.append(text.strip() if key in ("note", "notes") else f"{key}: {one_line(text)}")
 
@@ -391,7 +401,7 @@ def _posting(line: int, text: str) -> Posting:
     found = _POSTING.fullmatch(text)
     if found is None:
         raise BadLine(line, "line", message("This is neither a posting nor metadata."))
-    posting = Posting(line, found[1])
+    posting = Posting(line, account_name(line, found[1]))
     closed = _CLOSED.match(found[2])
     amount = found[2][: closed.end()] if closed is not None else ""
     cost = price = ""
@@ -418,9 +428,10 @@ def _posting(line: int, text: str) -> Posting:
 
 
 def _amount(line: int, text: str) -> tuple[Decimal | None, str | None]:
+    text = text.strip()
     found = _AMOUNT.fullmatch(text)
     if found is None:
-        raise BadLine(line, "amount", message("Not an amount: {text}.", text=text.strip()[:40]))
+        raise BadLine(line, "amount", message("Not an amount: {text}.", text=text[:40]))
     return (evaluate(line, found[1]) if found[1].strip() else None), found[2]
 
 

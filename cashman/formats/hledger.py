@@ -24,6 +24,7 @@ from cashman.formats.plain_text import (
     Names,
     OutgoingNames,
     Posting,
+    account_name,
     day_of,
     in_parts,
     is_beancount,
@@ -35,13 +36,15 @@ from cashman.formats.plain_text import (
 )
 from cashman.formats.records import Booked, Books, Item, Options, Refused, Skipped, unreadable
 from cashman.formats.source import Source
-from cashman.limits import AMOUNT_CHARACTERS_MAX
+from cashman.limits import AMOUNT_CHARACTERS_MAX, CATEGORY_DEPTH_MAX
 from cashman.model.currency import CURRENCIES
 from cashman.translations import message
 
 NAME: Final = "hledger"
 MEDIA_TYPE: Final = "text/x-hledger"
 SUFFIXES: Final = (".journal", ".hledger", ".j")
+
+_ALIASES_MAX: Final = 1_000  # each is tried at every posting
 
 _RECOGNIZED: Final = re.compile(
     r"""^(?:(?:[0-9]{4,}[-/.])?[0-9]{1,2}[-/.][0-9]{1,2}(?:=[0-9./-]+)?(?:[ \t][^\n]*)?\r?\n
@@ -177,11 +180,11 @@ class _Reader:
             return
         self._obey(block)
         if block.head.startswith("account "):
-            account, comment = self._declared(block)
-            found = _TYPE.search(comment)
-            if found is not None and found[1].lower() in _TYPES:
-                self.kinds.declared[account] = _TYPES[found[1].lower()]
             try:
+                account, comment = self._declared(block)
+                found = _TYPE.search(comment)
+                if found is not None and found[1].lower() in _TYPES:
+                    self.kinds.declared[account] = _TYPES[found[1].lower()]
                 self.names.declare(account, _own(block.line, comment))
             except BadLine:
                 return
@@ -196,7 +199,7 @@ class _Reader:
         """An account that is declared, and what is said beside it."""
         name, _, comment = re.sub(r"[ \t]{2,}|\t", "\0", block.head[8:].strip(), count=1).partition("\0")
         beside = ", ".join([text.strip().lstrip(";") for text in (comment, *(text for _, text in block.body))])
-        return self._full(name.strip()), beside
+        return self._full(block.line, name.strip()), beside
 
     def _obey(self, block: Block) -> None:
         """Do what a directive says about what comes after it."""
@@ -211,7 +214,7 @@ class _Reader:
         elif word in ("commodity", "D"):
             self._note_commodity(word, rest, block.body)
         elif word == "apply" and rest.startswith("account "):
-            self.prefixes.append(rest[8:].strip())
+            self._nest(block.line, rest[8:].strip())
         elif word == "apply" and rest.startswith("year "):
             self.year = int(rest[5:].strip()[:9]) if rest[5:].strip().isdecimal() else None
         elif block.head.startswith("end apply account") and self.prefixes:
@@ -221,6 +224,12 @@ class _Reader:
         elif block.head.startswith("end aliases"):
             self.aliases.clear()
 
+    def _nest(self, line: int, prefix: str) -> None:
+        if len(self.prefixes) >= CATEGORY_DEPTH_MAX:
+            told = message("At most {maximum} accounts one within the other.", maximum=CATEGORY_DEPTH_MAX)
+            raise unreadable(told, line)
+        self.prefixes.append(prefix)
+
     def _add_alias(self, line: int, rest: str) -> None:
         old, _, new = rest.partition("=")
         if old.lstrip().startswith("/"):
@@ -228,11 +237,13 @@ class _Reader:
                 "An alias that is a regular expression is not followed, so its accounts would be wrong ones."
             )
             raise unreadable(told, line)
+        if len(self.aliases) >= _ALIASES_MAX:
+            raise unreadable(message("At most {maximum} aliases.", maximum=_ALIASES_MAX), line)
         self.aliases.insert(0, (old.strip(), new.strip()))
 
     def _note_commodity(self, word: str, rest: str, body: list[tuple[int, str]]) -> None:
         for text in (rest, *(line.strip()[7:] for _, line in body if line.strip().startswith("format "))):
-            found = _AMOUNT.match(text)
+            found = _AMOUNT.match(" ".join(text.split()))
             if found is None:
                 continue
             symbol = (found[2] or found[6] or "").strip('"')
@@ -242,14 +253,14 @@ class _Reader:
             if word == "D":
                 self.default = symbol
 
-    def _full(self, account: str) -> str:
+    def _full(self, line: int, account: str) -> str:
         """An account as the directives before it make it."""
-        account = ":".join([*self.prefixes, account])
+        account = account_name(line, ":".join([*self.prefixes, account]))
         for old, new in self.aliases:
             if account == old:
                 account = new
             elif account.startswith(f"{old}:"):
-                account = new + account[len(old) :]
+                account = account_name(line, new + account[len(old) :])
         return account
 
     def items(self, block: Block) -> Iterator[Item]:
@@ -273,8 +284,8 @@ class _Reader:
             yield Refused(block.line, {"line": [message("This is nothing that stands in a journal.")]})
 
     def _opened(self, block: Block) -> Iterator[Item]:
-        account, comment = self._declared(block)
         try:
+            account, comment = self._declared(block)
             words = _own(block.line, comment)
             item = self.names.account(block.line, account, words.get("currency"), words)
         except BadLine as bad:
@@ -333,19 +344,21 @@ class _Reader:
         posting = posting or (entry.postings[-1] if entry.postings else None)
         words = _own(line, text) if OWN in text else {}
         if words and posting is not None:
-            posting.words = {**(posting.words or {}), **words}
+            posting.words = posting.words or {}
+            posting.words.update(words)
         else:
             comments.append(text)
 
     @staticmethod
     def _tell(entry: Entry, comments: list[str]) -> None:
         """Take tags and Cashman's own words out of the comments of a transaction."""
+        found: list[str] = []
         for comment in comments:
             if OWN in comment:
                 entry.words.update(_own(entry.line, comment))
             if ":" in comment:
-                tags = [tag for tag in _TAG.findall(comment) if not tag.startswith(OWN) and tag not in entry.tags]
-                entry.tags += tags
+                found += [tag for tag in _TAG.findall(comment) if not tag.startswith(OWN)]
+        entry.tags = list(dict.fromkeys(found))
 
     def _date(self, line: int, head: "re.Match[str]") -> dt.date:
         year = head[1] or (str(self.year) if self.year is not None else None)
@@ -363,8 +376,9 @@ class _Reader:
         account, rest = found[1], found[2] or ""
         if account[0] in "([" and account[-1] in ")]":
             return None, ""
+        account_name(line, account)
         if self.prefixes or self.aliases:
-            account = self._full(account)
+            account = self._full(line, account)
         plain = _PLAIN_AMOUNT.fullmatch(rest)
         if plain is not None and self.marks.get(plain[2], self.mark) != ",":
             return Posting(line, account, number_of(line, plain[1]), plain[2]), (plain[3] or "").strip()
@@ -396,6 +410,7 @@ class _Reader:
 
     def _amount(self, line: int, text: str) -> tuple[Decimal, str | None]:
         """A number and its commodity, None for that of the account."""
+        text = " ".join(text.split())
         found = _AMOUNT.fullmatch(text)
         if found is None or (found[2] and found[6]) or (found[1] and found[3]):
             raise BadLine(line, "amount", message("Not an amount: {text}.", text=text[:40]))

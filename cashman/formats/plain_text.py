@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from cashman.formats.records import Account, Booked, Books, Item, Movement, Refused, Skipped, Split, Transfer
-from cashman.limits import AMOUNT_CHARACTERS_MAX
+from cashman.limits import ACCOUNT_CHARACTERS_MAX, AMOUNT_CHARACTERS_MAX
 from cashman.model.account import KINDS
 from cashman.model.currency import CURRENCIES
 from cashman.model.fields import ULID_PATTERN
@@ -31,6 +31,7 @@ from cashman.translations import Message, message
 
 OWN: Final = "cashman-"
 """What the names begin with of what only Cashman knows."""
+NAME_CHARACTERS_MAX: Final = 10 * ACCOUNT_CHARACTERS_MAX  # before anything is looked up by its parts
 PART_ROWS: Final = 300
 """How many transactions are written at once."""
 
@@ -203,6 +204,13 @@ def day_of(line: int, text: str) -> dt.date:
         return dt.date.fromisoformat(text)
     except ValueError:
         raise BadLine(line, "date", message("There is no such day: {text}.", text=text[:20])) from None
+
+
+def account_name(line: int, name: str) -> str:
+    """A name of an account; BadLine where it is far too long."""
+    if len(name) > NAME_CHARACTERS_MAX:
+        raise BadLine(line, "account", message("At most {maximum} characters.", maximum=ACCOUNT_CHARACTERS_MAX))
+    return name
 
 
 def is_money(currency: str | None) -> bool:
