@@ -1,8 +1,11 @@
 """A transaction and an account as JSON, in an export and back: what json.py and ndjson.py share."""
 
 import datetime as dt
+import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Any, Final
@@ -68,6 +71,21 @@ def shown_account(account: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """What stands in the place of an object in which a member stands twice, so that nobody knows which counts."""
+
+    name: str
+
+
+def members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Twice:
+    """An object of JSON, of which each member stands there once."""
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    return Twice(next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1))
+
+
 def read_documents(documents: Iterable[tuple[int, Any]]) -> Iterator[Item]:
     """The movements of documents with their places; those of one group, which lie on one day, come together."""
     day: Any = None
@@ -103,6 +121,9 @@ def _together(groups: dict[str, list[tuple[str, Movement]]]) -> Iterator[Item]:
 
 
 def _movement(line: int, document: Any) -> tuple[str, str | None, Movement] | Refused:  # noqa: C901  a rule a field
+    if isinstance(document, Twice):
+        rule = message("The member {name} stands twice in one object.", name=json.dumps(document.name[:50]))
+        return Refused(line, {"line": [rule]})
     if not isinstance(document, dict):
         return Refused(line, {"line": [message("Not a JSON object.")]})
     errors: dict[str, list[str]] = {}
