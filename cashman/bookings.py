@@ -141,7 +141,10 @@ class Repeated:
         if self._ordered and first.date != self._day:
             self._day = first.date
             self._counts.clear()
-        key = hash(tuple((m.account, m.date, m.amount, m.description, m.payee) for m in booking.movements))
+        # The amount as text: Python's -1 and -2 have one hash.
+        key = hash(
+            tuple((m.account, m.date, str(m.amount.normalize()), m.description, m.payee) for m in booking.movements)
+        )
         before = self._counts.get(key, 0)
         self._counts[key] = before + 1
         return before

@@ -50,6 +50,14 @@ def test_two_equal_coffees_on_one_day_are_two_however_often_they_are_imported(le
     sound(ledger)
 
 
+def test_amounts_that_python_hashes_alike_are_not_equal(ledger: Ledger) -> None:
+    assert hash(Decimal(-1)) == hash(Decimal(-2))
+    one, two = coffee(), coffee()
+    one["amount"], two["amount"] = -1, -2
+    assert imported(ledger, rows(one, two)).booked == 2
+    assert imported(ledger, rows(two)).booked == 0
+
+
 def test_of_a_file_that_overlaps_only_what_is_new_is_booked(ledger: Ledger) -> None:
     imported(ledger, rows(coffee(1), coffee(1), coffee(2)))
     second = imported(ledger, rows(coffee(1), coffee(1), coffee(2), coffee(2), coffee(3)))

@@ -171,11 +171,11 @@ class _Reader:
         assert entry is not None
         self._entry, self._details = None, []
         status = entry.one("Sts/Cd", "Sts") or "BOOK"
-        if status in ("INFO", "FUTR"):
+        if status in ("PDNG", "INFO", "FUTR"):  # a pending one comes again once it is booked, often on another day
             yield Skipped(entry.line, message("The bank has not booked it: its status is {status}.", status=status))
             return
         errors: Errors = {}
-        if status not in ("BOOK", "PDNG"):
+        if status != "BOOK":
             errors["status"] = [message("{status} is no status of an entry.", status=shown(status))]
         date = _day(entry, errors)
         amount = _signed(entry, entry, ("Amt",), errors)
@@ -186,11 +186,9 @@ class _Reader:
         elif not amount:
             yield Skipped(entry.line, ZERO)
         else:
-            yield from self._movements(entry, details, date, amount, "posted" if status == "BOOK" else "pending")
+            yield from self._movements(entry, details, date, amount)
 
-    def _movements(
-        self, entry: _Fields, details: list[_Fields], date: dt.date, amount: Decimal, status: str
-    ) -> Iterable[Item]:
+    def _movements(self, entry: _Fields, details: list[_Fields], date: dt.date, amount: Decimal) -> Iterable[Item]:
         """The movements of an entry in its currency units; none where the very same was there before."""
         parts = _parts(entry, details, amount)
         single = details[0] if len(details) == 1 else _Fields(entry.line, {})
