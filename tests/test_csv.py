@@ -295,6 +295,18 @@ def test_a_sign_may_be_reversed_by_a_mapping() -> None:
     assert figures("date,debit,credit\n2024-01-05,50.00,\n", mapping) == [("2024-01-05", "50.00")]
 
 
+def test_what_the_bank_has_not_booked_is_skipped() -> None:
+    data = (
+        "date,amount,State\n2024-01-05,5,COMPLETED\n2024-01-06,6,REVERTED\n,7, Pending\n2024-01-08,8,\n2024-01-09,9,x\n"
+    )
+    assert skipped(data) == {
+        3: "The bank has not booked it: its status is REVERTED.",
+        4: "The bank has not booked it: its status is Pending.",
+    }
+    assert refused(data) == {}
+    assert [item.line for item in read(data) if isinstance(item, Movement)] == [2, 5, 6]
+
+
 def test_zero_is_no_movement_however_it_is_written() -> None:
     data = 'date,amount\n2024-01-05,0\n2024-01-06,-0.00\n2024-01-07,"0,000.00"\n2024-01-08,€ 0\n2024-01-09,1.00\n'
     assert skipped(data) == dict.fromkeys((2, 3, 4, 5), "Zero is not a movement of money.")
@@ -349,6 +361,22 @@ def test_valuta_is_a_day_or_a_currency_by_what_it_holds() -> None:
     assert figures("Valuta;Betrag\n2024-01-06;5\n") == [("2024-01-06", "5")]
     assert movements("Data;Valuta;Importo\n2024-01-06;CHF;5\n")[0].currency == "CHF"
     assert movements("Data;Valuta;Importo\n2024-01-06;;5\n")[0].currency is None
+
+
+def test_a_number_is_that_of_the_other_party_where_there_is_a_column_for_its_name() -> None:
+    assert movements("date,amount,account number\n2024-01-05,5,77\n")[0].account == "77"
+    assert movements("date,amount,account number,payee\n2024-01-05,5,77,Shop\n")[0].account is None
+    [found] = movements("date,amount,IBAN,payee,account\n2024-01-05,5,77,Shop,Cash\n")
+    assert found.account == "Cash"
+    [found] = movements("date,amount,IBAN,payee\n2024-01-05,5,77,Shop\n", {"columns": {"account": "IBAN"}})
+    assert found.account == "77"
+
+
+def test_a_memo_is_the_description_where_there_is_no_other() -> None:
+    [found] = movements("date,amount,memo\n2024-01-05,5,Tea\n")
+    assert (found.description, found.notes) == ("Tea", None)
+    [found] = movements("date,amount,memo,description\n2024-01-05,5,Tea,Shop\n")
+    assert (found.description, found.notes) == ("Shop", "Tea")
 
 
 def test_what_a_row_says_more_is_kept() -> None:

@@ -1,8 +1,10 @@
 """What columns are called: banks and programs of seven languages."""
 
+import io
+
 import pytest
 
-from cashman.formats.csv import recognizes
+from cashman.formats import csv
 from cashman.formats.headings import (
     IN,
     NAMES,
@@ -15,6 +17,8 @@ from cashman.formats.headings import (
     pair_of,
     sign_of,
 )
+from cashman.formats.records import Movement, Options
+from cashman.formats.source import Source
 
 
 @pytest.mark.parametrize(
@@ -26,13 +30,13 @@ from cashman.formats.headings import (
         ),
         (
             "Transaction ID,Booking Date,Value Date,Amount,CCY,Account Number,Payee,Notes,Tags,Reference,Balance",
-            "reference date value_date amount currency account payee notes tags remark -",
+            "reference date value_date amount currency account_number payee notes tags remark -",
         ),
         ("Date,Narrative,Money Out,Money In,Balance", "date description debit credit -"),
         ("Posting Date;Details;Debit Amount;Credit Amount;To account", "date description debit credit to_account"),
         (
             "Buchungstag;Wertstellung;Auftraggeber / Begünstigter;Verwendungszweck;Kontonummer;Betrag (EUR);Notiz",
-            "date value_date payee description account amount notes",
+            "date value_date payee description account_number amount notes",
         ),
         ("Datum;Soll;Haben;Buchungstext;Währung;Kategorie;Saldo", "date debit credit description currency category -"),
         ("BUCHUNGSTAG;UMSATZ;S/H;WAEHRUNG", "date amount type currency"),
@@ -58,7 +62,7 @@ from cashman.formats.headings import (
         ("Data operazione;Causale;Dare;Avere;Categoria;Esercente", "date description debit credit category payee"),
         (
             "Boekdatum;Rekeningnummer;Bedrag;Af Bij;Omschrijving;Naam tegenpartij",
-            "date account amount type description payee",
+            "date account_number amount type description payee",
         ),
         ("Datum;Rekening;Uitgaven;Inkomsten;Mededelingen;Munt", "date account debit credit description currency"),
     ],
@@ -67,7 +71,7 @@ def test_the_columns_of_many_headers_are_known(header: str, expected: str) -> No
     names = header.split(";" if ";" in header else ",")
     places = {role: place for place, role in enumerate(expected.split()) if role != "-"}
     assert columns_of(names) == places
-    assert recognizes(header.replace(",", ";") + "\n")
+    assert csv.recognizes(header.replace(",", ";") + "\n")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +110,7 @@ def test_what_may_be_the_same_in_many_payments_is_no_reference() -> None:
 
 
 def test_a_name_has_one_role_only_and_every_role_has_names() -> None:
-    assert {*ROLES} | {"valuta", "remark"} == {*NAMES}
+    assert {*ROLES} | {"valuta", "account_number", "remark", "state"} == {*NAMES}
     names = [name.strip() for text in NAMES.values() for line in text.split("\n") for name in line.split(",")]
     names = [name for name in names if name]
     assert [name for name in {*names} if names.count(name) > 1] == []
@@ -160,3 +164,75 @@ def test_totals_are_known_by_what_a_line_begins_with() -> None:
 def test_a_currency_is_a_code_or_a_sign_of_one() -> None:
     assert [is_currency(text) for text in ("EUR", "usd", "€", " GBP ")] == [True] * 4
     assert [is_currency(text) for text in ("", "XXY", "EURO", "$", "12", "E")] == [False] * 6
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "expected"),
+    [
+        (
+            '"Buchungsdatum";"Wertstellung";"Status";"Zahlungspflichtige*r";"Zahlungsempfänger*in";"Verwendungszweck";'
+            '"Umsatztyp";"IBAN";"Betrag (€)";"Gläubiger-ID";"Mandatsreferenz";"Kundenreferenz"',
+            '"31.01.24";"31.01.24";"Gebucht";"Me";"Shop";"Tea";"Ausgang";"DE1";"-1.250,50";"";"";""',
+            ("2024-01-31", "-1250.50", "EUR", None, "Shop", "Tea"),
+        ),
+        (
+            '"Auftragskonto";"Buchungstag";"Valutadatum";"Buchungstext";"Verwendungszweck";"Beguenstigter/Zahlungspflichtiger";'
+            '"Kontonummer/IBAN";"BIC (SWIFT-Code)";"Betrag";"Waehrung";"Info"',
+            '"DE0";"31.01.24";"31.01.24";"LASTSCHRIFT";"Tea";"Shop";"DE1";"X";"-12,50";"EUR";"Umsatz gebucht"',
+            ("2024-01-31", "-12.50", "EUR", "DE0", "Shop", "Tea"),
+        ),
+        (
+            '"Datum";"Naam / Omschrijving";"Rekening";"Tegenrekening";"Code";"Af Bij";"Bedrag (EUR)";"Mutatiesoort";'
+            '"Mededelingen"',
+            '"20240131";"Shop";"NL0";"NL1";"BA";"Af";"12,50";"Betaalautomaat";"Tea"',
+            ("2024-01-31", "-12.50", "EUR", "NL0", "Shop", "Tea"),
+        ),
+        (
+            "Transaction Date,Transaction Type,Sort Code,Account Number,Transaction Description,Debit Amount,"
+            "Credit Amount,Balance",
+            "31/01/2024,DEB,11-22-33,00112233,Tea,12.50,,99.10",
+            ("2024-01-31", "-12.50", None, "00112233", None, "Tea"),
+        ),
+        (
+            "Date,Counter Party,Reference,Type,Amount (GBP),Balance (GBP),Spending Category,Notes",
+            "31/01/2024,Shop,1234,CARD PAYMENT,-12.50,99.10,GROCERIES,Tea",
+            ("2024-01-31", "-12.50", "GBP", None, "Shop", "Tea"),
+        ),
+        (
+            "Type,Product,Started Date,Completed Date,Description,Amount,Fee,Currency,State,Balance",
+            "CARD_PAYMENT,Current,2024-01-30 08:00:00,2024-01-31 10:00:00,Tea,-12.50,0.00,EUR,COMPLETED,99.10",
+            ("2024-01-31", "-12.50", "EUR", None, None, "Tea"),
+        ),
+        (
+            '"Account","Flag","Date","Payee","Category Group/Category","Category","Memo","Outflow","Inflow","Cleared"',
+            '"Cash","","01/31/2024","Shop","Food: Tea","Tea","Tea","$12.50",$0.00,"Cleared"',
+            ("2024-01-31", "-12.50", None, "Cash", "Shop", "Tea"),
+        ),
+        (
+            "Date;Libellé;Montant(EUROS)",
+            "31/01/2024;Tea;-12,50",
+            ("2024-01-31", "-12.50", "EUR", None, None, "Tea"),
+        ),
+        (
+            "Data_Operazione;Data_Valuta;Entrate;Uscite;Descrizione",
+            "31/01/2024;31/01/2024;;-12,50;Tea",
+            ("2024-01-31", "-12.50", None, None, None, "Tea"),
+        ),
+        (
+            "F.Valor;Fecha;Concepto;Importe;Divisa;Disponible;Divisa;Observaciones",
+            "30/01/2024;31/01/2024;Tea;-12,50;EUR;99,10;EUR;",
+            ("2024-01-31", "-12.50", "EUR", None, None, "Tea"),
+        ),
+        (
+            "Data,Valor,Identificador,Descrição",
+            "31/01/2024,-12.50,65b-1,Tea",
+            ("2024-01-31", "-12.50", None, None, None, "Tea"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_row_of_many_banks_is_read(header: str, row: str, expected: tuple[str | None, ...]) -> None:
+    [found] = csv.read(Source(io.BytesIO(f"{header}\n{row}\n".encode())), Options())
+    assert isinstance(found, Movement), found
+    assert expected == (
+        str(found.date), str(found.amount), found.currency, found.account, found.payee, found.description,
+    )  # fmt: skip

@@ -137,7 +137,7 @@ def _layout(head: str, mapping: Mapping[str, Any]) -> _Layout:
     if own := own_csv.columns_of(header):
         return _Layout(table.separator, skip, line, header, table.width, own=own)
     columns = headings.columns_of(header) if header else {}
-    _tell_valuta(columns, table)
+    _tell_apart(columns, table)
     if not header and not _names_all(mapping):
         columns = _columns_by_content(table)
     columns = _as_mapped(columns, mapping.get("columns", {}), header, table.width)
@@ -184,15 +184,18 @@ def _names_all(mapping: Mapping[str, Any]) -> bool:
     return _suffices({role: 0 for role, column in mapping.get("columns", {}).items() if column is not None})
 
 
-def _tell_valuta(columns: dict[str, int], table: _Table) -> None:
-    """Valuta is a day in one language, and the currency in another: a cell tells."""
-    if (place := columns.pop("valuta", None)) is None:
-        return
-    cell = next((cells[place] for cells in table.body if cells[place].strip()), "")
-    if is_date(cell):
-        columns.setdefault("value_date", place)
-    elif currency_of(cell):
-        columns.setdefault("currency", place)
+def _tell_apart(columns: dict[str, int], table: _Table) -> None:
+    """Settle what a name alone does not tell."""
+    if (place := columns.pop("valuta", None)) is not None:
+        cell = next((cells[place] for cells in table.body if cells[place].strip()), "")
+        if is_date(cell):
+            columns.setdefault("value_date", place)
+        elif currency_of(cell):
+            columns.setdefault("currency", place)
+    if (place := columns.pop("account_number", None)) is not None and "payee" not in columns:
+        columns.setdefault("account", place)
+    if "description" not in columns and "notes" in columns:
+        columns["description"] = columns.pop("notes")
 
 
 def _columns_by_content(table: _Table) -> dict[str, int]:
@@ -343,6 +346,7 @@ class _Cells(NamedTuple):
     type: str
     to_account: str
     remark: str
+    state: str
 
 
 class _Texts(dict[str, "str | None"]):
@@ -372,7 +376,17 @@ class _Signs(dict[str, "int | None"]):
 
     def __missing__(self, text: str) -> int | None:
         found = headings.sign_of(text) if len(text) <= _KEPT_CHARACTERS_MAX else None
-        if len(self) < _KEPT:
+        if len(self) < _KEPT and len(text) <= _KEPT_CHARACTERS_MAX:
+            self[text] = found
+        return found
+
+
+class _Unbooked(dict[str, bool]):
+    """Whether no money has moved yet, by the state."""
+
+    def __missing__(self, text: str) -> bool:
+        found = headings.is_unbooked(text)
+        if len(self) < _KEPT and len(text) <= _KEPT_CHARACTERS_MAX:
             self[text] = found
         return found
 
@@ -393,6 +407,7 @@ class _Reading:
             *(layout.columns.get(role, layout.width) for role in _Cells._fields)
         )
         self._texts, self._currencies, self._signs = _Texts(), _Currencies({"": layout.currency}), _Signs({"": None})
+        self._unbooked = _Unbooked()
         self._is_careful = habits.reversed or "to_account" in layout.columns
         self._is_plain = "amount" in layout.columns and habits.signed and not self._is_careful
         self._named = len(layout.header) - next(
@@ -415,6 +430,7 @@ class _Reading:
         """The quick way for plain rows, which are most; `_item` for all others."""
         width, get, days = self._layout.width, self._get, self._habits.days
         texts, currencies, signs = self._texts, self._currencies, self._signs
+        unbooked = self._unbooked
         plainly = _PLAIN.fullmatch if self._is_plain and self._habits.amounts.decimal == "." else _never
         otherwise = self._quickly
         for line, cells in rows:
@@ -422,7 +438,7 @@ class _Reading:
                 cells.append("")
                 (
                     date, amount, debit, credit, currency, account, category, payee, description, notes, tags,
-                    reference, mark, _, remark,
+                    reference, mark, _, remark, state,
                 ) = get(cells)  # fmt: skip
                 if (
                     (day := days[date]) is not None
@@ -432,6 +448,7 @@ class _Reading:
                     and category[-1:] not in _QUOTES
                     and description[-1:] not in _QUOTES
                     and not remark
+                    and not (state and unbooked[state])
                 ):
                     yield Movement(
                         line=line,
@@ -476,6 +493,10 @@ class _Reading:
             yield fault
             return
         by_role = _Cells._make(self._get([*cells, ""]))
+        if self._unbooked[by_role.state]:
+            state = by_role.state.strip()
+            yield Skipped(line, message("The bank has not booked it: its status is {status}.", status=state))
+            return
         day = self._habits.days[by_role.date]
         number, currency, errors = self._number(by_role)
         if day is None or number is None:

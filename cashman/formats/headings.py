@@ -20,11 +20,12 @@ ROLES: Final = (
 NAMES: Final[Mapping[str, str]] = {
     # English; German; French; Spanish; Portuguese; Italian; Dutch: one line each, where a language has some.
     "date": """
-        booking date, date posted, posted date, posting date, post date, transaction date, completed date, date, day
+        booking date, date posted, posted date, posting date, post date, transaction date, completed date
+        date, day
         date of transaction, trans date, date booked, operation date, entry date, created at, datetime, date time
         timestamp
         buchungstag, buchungsdatum, datum, buchung, transaktionsdatum, umsatzdatum, belegdatum
-        date comptable, date de comptabilisation, date d operation, date operation, date de l operation
+        dateop, date comptable, date de comptabilisation, date d operation, date operation, date de l operation
         date de transaction, jour
         fecha contable, fecha de operacion, fecha operacion, f operacion, fecha, fecha de la operacion
         fecha movimiento, dia
@@ -37,13 +38,13 @@ NAMES: Final[Mapping[str, str]] = {
         value date, valutadatum, wertstellung, wertstellungsdatum, valuta datum, wertstellungstag, date de valeur
         date valeur, fecha valor, fecha de valor, f valor, data valor, data de valor, data valuta, valuta date
         rentedatum
-        settlement date, started date
+        settlement date, started date, dateval
     """,
     # German: the value date. Italian, Dutch: the currency. Its cells tell.
     "valuta": "valuta",
     "amount": """
-        amount, transaction amount, value, sum, total amount, net amount, amt, account currency amount
-        betrag, umsatz, buchungsbetrag, summe, wert
+        amount, transaction amount, value, sum, total amount, net amount, amt, account currency amount, net
+        betrag, umsatz, buchungsbetrag, summe, wert, netto
         montant, montant de l operation, somme, valeur
         importe, monto, cantidad, valor, importe de la operacion, suma
         quantia, montante, valor da transacao, valor do lancamento
@@ -74,25 +75,32 @@ NAMES: Final[Mapping[str, str]] = {
         wahrung, devise, moneda, divisa, moeda, valuta code, valuta isocode, munt, muntsoort, monnaie
     """,
     "account": """
-        account, account name, account number, from account, wallet, source account, iban, account no
-        konto, kontonummer, kontoname, auftragskonto, iban auftragskonto, bezeichnung auftragskonto, von konto
-        compte, numero de compte, nom du compte, compte source, compte debite
-        cuenta, numero de cuenta, cuenta origen, nombre de la cuenta
-        conta, numero da conta, nome da conta, conta de origem
-        conto, numero conto, nome conto, conto di origine
-        rekening, rekeningnummer, iban bban, van rekening
+        account, account name, from account, wallet, source account, accountlabel, account label
+        auftragskonto, iban auftragskonto, bezeichnung auftragskonto, konto, kontoname, von konto
+        compte, nom du compte, compte source, compte debite
+        cuenta, cuenta origen, nombre de la cuenta
+        conta, nome da conta, conta de origem
+        conto, nome conto, conto di origine
+        rekening, iban bban, van rekening
+    """,
+    # Of the account itself; or of the other party, where there is a column for that one's name, too.
+    "account_number": """
+        account number, account no, iban, accountnum
+        kontonummer, numero de compte, numero de cuenta, numero da conta, numero conto, rekeningnummer
     """,
     "category": """
-        category, category name, kategorie, categorie, categoria, rubrik, rubrique, rubro
+        category, category name, spending category, kategorie, categorie, categoria, rubrik, rubrique, rubro
     """,
     "payee": """
-        payee, payee name, merchant, merchant name, counterparty, counterparty name, name, beneficiary, recipient
+        payee, payee name, merchant, merchant name, counterparty, counter party, counterparty name, name
+        beneficiary, recipient
         payer
-        begunstigter zahlungspflichtiger, auftraggeber empfanger, auftraggeber begunstigter, empfanger
+        begunstigter zahlungspflichtiger, zahlungsempfanger in, zahlungspflichtige r, auftraggeber empfanger
+        auftraggeber begunstigter, empfanger
         zahlungsempfanger
         name zahlungsbeteiligter, begunstigter, auftraggeber, zahlungspflichtiger, gegenpartei, handler
         name empfanger
-        beneficiaire, tiers, commercant, marchand, contrepartie, nom de la contrepartie
+        beneficiaire, tiers, supplierfound, commercant, marchand, contrepartie, nom de la contrepartie
         beneficiario, comercio, ordenante, tercero, contraparte, destinatario, pagador, ordenante beneficiario
         favorecido, estabelecimento, recebedor
         esercente, controparte, ordinante
@@ -108,7 +116,7 @@ NAMES: Final[Mapping[str, str]] = {
         descricao, historico, lancamento, descricao do lancamento, titulo, title
         descrizione, causale, descrizione operazione, descrizione estesa, dettagli
         omschrijving, mededelingen, beschrijving, omschrijving 1
-        item1, item
+        label, item1, item
     """,
     "notes": """
         notes, note, memo, comment, comments, remark, remarks, additional information
@@ -120,12 +128,13 @@ NAMES: Final[Mapping[str, str]] = {
         notitie, notities, opmerking, opmerkingen
     """,
     "tags": """
-        tags, tag, labels, label, schlagworte, schlagworter, schlagwort, etiketten, etiquettes, etiquette
+        tags, tag, labels, schlagworte, schlagworter, schlagwort, etiketten, etiquettes, etiquette
         etiquetas, etiqueta
         marcadores, etichette, etichetta
     """,
     "reference": """
-        transaction id, transactionid, id, fitid, transaction reference, bank reference, unique id, transaction number
+        transaction id, transactionid, id, fitid, transaction reference, bank reference, unique id
+        transaction number, transferwise id
         transactie id, transaktions id, transaktionsnummer, umsatz id, buchungs id
         identifiant, identifiant de transaction, id de transaction, numero de transaction
         id de transaccion, id transaccion, numero de transaccion, identificador
@@ -152,6 +161,10 @@ NAMES: Final[Mapping[str, str]] = {
         conto di destinazione, conto destinazione
         naar rekening, doelrekening
     """,
+    # Whether the bank has booked it.
+    "state": """
+        state, status, transaction status, buchungsstatus, statut, estado, situacao, stato
+    """,
     # What may be the same in many payments, so that it tells nothing apart: it goes to the notes.
     "remark": """
         reference, ref, payment reference, customer reference, end to end reference, document number, cheque number
@@ -174,7 +187,7 @@ IN: Final = 1
 _MARKS: Final = {
     OUT: """
         expense, debit, d, dr, db, withdrawal, out, outflow, spending, -
-        ausgabe, soll, s, lastschrift, belastung
+        ausgabe, soll, s, lastschrift, belastung, ausgang, auszahlung
         depense, debit
         gasto, cargo, egreso, debe, adeudo
         despesa, debito, saida
@@ -183,7 +196,7 @@ _MARKS: Final = {
     """,
     IN: """
         income, credit, c, cr, deposit, in, inflow, +
-        einnahme, haben, h, gutschrift
+        einnahme, haben, h, gutschrift, eingang, einzahlung
         recette, revenu, credit
         ingreso, abono, haber
         receita, credito, entrada
@@ -203,6 +216,17 @@ _TOTALS: Final = """
     totaal, beginsaldo, eindsaldo
 """
 """How a line begins that adds up others."""
+
+_UNBOOKED: Final = """
+    pending, reverted, declined, denied, failed, cancelled, canceled, rejected, refused, expired, void, voided, reversed
+    vorgemerkt, ausstehend, abgelehnt, storniert, fehlgeschlagen
+    en attente, annule, annulee, refuse, refusee, rejete, rejetee
+    pendiente, cancelado, cancelada, rechazado, rechazada, anulado, anulada
+    pendente, recusado, recusada, estornado, estornada, cancelado
+    in sospeso, in attesa, annullato, annullata, rifiutato, rifiutata
+    in behandeling, geweigerd, geannuleerd
+"""
+"""The states of what has moved no money, or not yet."""
 
 _PAIRS: Final = {
     OUT: "to, an, nach, vers, à, a, para, naar",
@@ -228,6 +252,7 @@ def _by_name(names: Mapping[str, str]) -> dict[str, tuple[str, int]]:
 _ROLE_BY_NAME: Final = _by_name(NAMES)
 _SIGN_BY_MARK: Final = {name: sign for sign, text in _MARKS.items() for name in _names_in(text)}
 _SIGN_BY_PAIR: Final = {name: sign for sign, text in _PAIRS.items() for name in _names_in(text)}
+_UNBOOKED_NAMES: Final = frozenset(_names_in(_UNBOOKED))
 _TOTAL_NAMES: Final = frozenset(_names_in(_TOTALS))
 _PAIR: Final = re.compile(r"""([^\W\d_]{1,5}) ['"‘“„«]\s?(.+?)\s?['"’”“»]""")
 _EURO: Final = {"euro": "EUR", "euros": "EUR"}
@@ -279,6 +304,11 @@ def _known(bare: str) -> tuple[str, int] | None:
 def sign_of(mark: str) -> int | None:
     """Whether a type says that the money goes out or comes in; None where it says neither."""
     return _SIGN_BY_MARK.get(plain(mark) or mark.strip())
+
+
+def is_unbooked(state: str) -> bool:
+    """Whether a state says that no money has moved, or not yet."""
+    return len(state) < 100 and plain(state) in _UNBOOKED_NAMES
 
 
 def is_total(cells: Sequence[str]) -> bool:
