@@ -213,6 +213,11 @@ class Batch:
             raise IdTaken()
         return Receipt([state for state, _ in firsts], firsts[-1][1], self.chart)
 
+    def first_state(self, transaction_id: str) -> State | None:
+        """A transaction as it was first booked."""
+        first = self._first_state(transaction_id)
+        return None if first is None else first[0]
+
     def _first_state(self, transaction_id: str) -> tuple[State, Head] | None:
         if transaction_id in self._so_far.firsts:
             return self._so_far.firsts[transaction_id]

@@ -9,6 +9,7 @@ what the file says, with a number that tells two equal coffees on one day apart.
 import datetime as dt
 import hashlib
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -345,9 +346,21 @@ class _Booker:
             if not ids & self._seen and len(ids) == len(states):
                 self._seen |= ids
                 return True
+        if booking.movements[0].reference is not None and not self._was_booked_so(states[0]):
+            rule = message("Another transaction of this account has this reference, with another amount.")
+            self._refuse(booking.line, {"reference": [rule]})
+            return False
         told = _IMPORTED_BEFORE if booking.movements[0].id is None else _THERE_ALREADY
         self.outcome.note(Line(booking.line, "skipped", told))
         return False
+
+    def _was_booked_so(self, state: State) -> bool:
+        """Whether what has its id was first booked with its amount: a bank may change the day, and people the rest."""
+        found = self.batch.find(state["id"])
+        if found is None or found["minor_units"] == state["minor_units"]:
+            return True  # it stands in the same file, whose reader tells references apart; or nothing has changed
+        first = self.batch.first_state(state["id"])
+        return first is None or first["minor_units"] == state["minor_units"]
 
     def _learn_groups(self, groups: Iterable[str]) -> None:
         """Note which groups of the file have members in the ledger."""
@@ -483,10 +496,16 @@ def _made_id(booking: Booking, states: Sequence[State]) -> str:
     if first.reference is not None:
         return _ulid(_EPOCH, f"{state['account_id']}\0reference\0{first.reference}")
     said = [
-        f"{state['account_id']}\0{state['minor_units']}\0{state['currency']}\0{state['description']}\0{state['payee']}"
+        f"{state['account_id']}\0{state['minor_units']}\0{state['currency']}\0{_composed(state['description'])}\0"
+        f"{_composed(state['payee'])}"
         for state in states
     ]
     return _ulid(state["date"], "\n".join([state["date"].isoformat(), str(booking.repeated), *said]))
+
+
+def _composed(text: str | None) -> str | None:
+    """One text for what looks alike: an é is one character of Unicode, or two."""
+    return text if text is None or text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _ulid(day: dt.date, content: str) -> str:

@@ -58,6 +58,26 @@ def test_amounts_that_python_hashes_alike_are_not_equal(ledger: Ledger) -> None:
     assert imported(ledger, rows(two)).booked == 0
 
 
+def test_a_reference_that_comes_back_with_another_amount_is_refused_and_with_another_day_skipped(
+    ledger: Ledger,
+) -> None:
+    imported(ledger, statement(("20260101", "-5.00", "R1")), "ofx")
+    assert imported(ledger, statement(("20260103", "-5.00", "R1")), "ofx").skipped == 1
+    outcome = imported(ledger, statement(("20260101", "-6.00", "R1"), ("20260101", "-1.00", "R2")), "ofx")
+    assert [list(line.errors or ()) for line in outcome.lines] == [["reference"]]
+    assert len(standing(ledger)) == 1
+    (id_,) = standing(ledger)
+    ledger.replace(Target(id_), {"amount": Decimal(9)})  # whoever corrects it is not asked again
+    assert imported(ledger, statement(("20260101", "-5.00", "R1")), "ofx").skipped == 1
+
+
+def test_what_looks_alike_is_imported_once(ledger: Ledger) -> None:
+    composed, parts = coffee(), coffee()
+    composed["description"], parts["description"] = "Caf\u00e9", "Cafe\u0301"
+    assert imported(ledger, rows(composed)).booked == 1
+    assert imported(ledger, rows(parts)).skipped == 1
+
+
 def test_of_a_file_that_overlaps_only_what_is_new_is_booked(ledger: Ledger) -> None:
     imported(ledger, rows(coffee(1), coffee(1), coffee(2)))
     second = imported(ledger, rows(coffee(1), coffee(1), coffee(2), coffee(2), coffee(3)))

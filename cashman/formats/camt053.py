@@ -203,7 +203,7 @@ class _Reader:
                 yield Skipped(line, ZERO)
                 continue
             yield Movement(
-                line=line, date=date, amount=money, description=description, payee=payee, notes=notes, status=status,
+                line=line, date=date, amount=money, description=description, payee=payee, notes=notes,
                 account=self._accounts.booked_on(self._account), currency=entry.one("Amt@Ccy") or self._currency,
                 reference=f"{reference}/{place}" if reference and parts else reference,
             )  # fmt: skip
