@@ -519,6 +519,11 @@ def test_a_quote_that_is_never_closed_in_a_large_file_swallows_no_more_than_a_fi
     assert 13_000 < sum(isinstance(item, Movement) for item in read(data)) < 20_000
 
 
+def test_no_row_is_lost_where_quotes_swallow_the_header() -> None:
+    data = '"a"b,"open\n"foo,x\ndate,amount\n2024-01-05,5"\n2024-01-06,6\n2024-01-07,7\n'
+    assert [item.line for item in read(data) if isinstance(item, Movement)] == [5, 6]
+
+
 def test_only_a_header_is_a_file_without_movements() -> None:
     assert read("date,amount,description\n") == []
     assert read("date,amount,description") == []
@@ -599,3 +604,34 @@ def test_no_text_breaks_the_reader(text: str, with_header: bool) -> None:
     except UnreadableFile:
         return
     assert all(1 <= line <= len(data) for line in lines)
+
+
+def _in_german(text: str) -> str:
+    return text.translate({ord(","): ".", ord("."): ","})
+
+
+@given(
+    st.lists(st.tuples(st.dates(dt.date(1970, 1, 1), dt.date(2069, 1, 1)), st.integers(-(10**9), 10**9).filter(bool))),
+    st.sampled_from([";", "\t", "|"]),
+    st.sampled_from(["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%y", "%d %b %Y", "%Y%m%d"]),
+    st.booleans(),
+    st.sampled_from(["signed", "brackets", "behind", "columns", "type"]),
+)  # fmt: skip
+def test_whatever_a_bank_writes_is_read_exactly(
+    rows: list[tuple[dt.date, int]], separator: str, form: str, german: bool, style: str
+) -> None:
+    rows.append((dt.date(1999, 12, 31), 100))  # which has one reading only, however it is written
+    lines = [["date", "debit", "credit"] if style == "columns" else ["date", "amount", "type"]]
+    for day, cents in rows:
+        text = f"{abs(cents) / Decimal(100):,.2f}"
+        text, sign = _in_german(text) if german else text, "-" * (cents < 0)
+        cells = {
+            "signed": [f"{sign}{text}", ""],
+            "brackets": [f"({text})" if sign else text, ""],
+            "behind": [f"{text}{sign}", ""],
+            "columns": [text, ""] if sign else ["", text],
+            "type": [text, "Debit" if sign else "Credit"],
+        }[style]
+        lines.append([day.strftime(form), *cells])
+    data = "\n".join(separator.join(line) for line in lines)
+    assert figures(data) == [(day.isoformat(), f"{cents / Decimal(100):.2f}") for day, cents in rows]

@@ -420,6 +420,8 @@ class _Reading:
         if header:
             for line, cells in rows:
                 if line >= header:
+                    if line > header:  # quotes that are not closed properly have swallowed it
+                        yield from self._item(line, cells)
                     break
                 if any(map(str.strip, cells)):
                     yield Skipped(line, message("It stands before the header."))
