@@ -289,3 +289,28 @@ def test_the_command_fills_another_ledger(run: Run, client: FlaskClient, app: Fl
     assert len(person.get(f"/ledgers/{other}/transactions").json) == 100
     assert person.get("/transactions").json == []
     assert is_empty(current.books(app).own_ledger())
+
+
+@pytest.mark.parametrize("format_", ["json", "ndjson", "csv", "beancount", "hledger"])
+def test_the_year_comes_back_from_every_format_that_is_lossless(
+    run: Run, client: FlaskClient, tmp_path: Path, format_: str
+) -> None:
+    def known(rows: str) -> list[dict[str, object]]:
+        new = ("created_at", "version")
+        return sorted(
+            ({name: value for name, value in row.items() if name not in new} for row in json.loads(rows)),
+            key=lambda row: str(row["id"]),
+        )
+
+    person = first_user(client)
+    other = person.new_ledger("Again")
+    assert run("demo").status == 0
+    path = tmp_path / f"year.{format_}"
+    assert run("export", format_, *(("--form", "lossless") if format_ == "csv" else ()), "-o", str(path)).status == 0
+    status, out, err = run("--ledger", other, "import", "--json", str(path))
+    assert (status, err) == (0, ""), out
+    whole = known(run("list", "--all", "--json").out)
+    assert known(run("--ledger", other, "list", "--all", "--json").out) == whole
+    assert json.loads(out)["booked"] == len(whole)
+    if format_ not in ("ndjson", "csv"):  # which hold no accounts, and so no opening balances
+        assert run("--ledger", other, "balance").out == run("balance").out
