@@ -305,6 +305,19 @@ def test_what_is_odd_and_yet_beancount_s_is_read() -> None:
     ]
 
 
+@pytest.mark.parametrize(("fee", "amount"), [("  Assets:A  -0.01 USD\n", "-13.33"), ("", "-13.3333000")])
+def test_what_balances_a_price_is_fitted_to_the_other_amounts_as_beancount_does(
+    loader: Any, fee: str, amount: str
+) -> None:
+    text = "".join(f"2000-01-01 open Assets:{name}\n" for name in "AE") + ENTRY + fee
+    text += "  Assets:E  10.00 EUR @ 1.33333 USD\n  Assets:A\n"
+    transfer = one(text)
+    assert isinstance(transfer, Transfer)
+    assert str(transfer.out.amount) == amount
+    entries, _, _ = loader.load_string(text)
+    assert beancount_sums(entries)[0]["Assets:A", "USD"] == Decimal(amount)
+
+
 def test_a_leg_may_name_its_currency_and_no_number() -> None:
     item = one(ENTRY + "  Assets:A  -5 USD\n  Expenses:F  USD\n")
     assert isinstance(item, Movement)
@@ -477,7 +490,7 @@ def test_expressions_are_worked_out_exactly() -> None:
 numbers = st.one_of(
     st.integers(-500, 500).map(str),
     st.decimals(-999, 999, places=2).map(str),
-    st.sampled_from(["(1+2)*3", "10.00/4", "-(5)", "2*3.5-1", "1,234.50", "+7", "8.", "--3"]),
+    st.sampled_from(["(1+2)*3", "10.00/4.00*1.00", "-(5)", "2*3.50-1", "1,234.50", "+7", "8.", "--3"]),
 )
 legs = st.tuples(
     st.sampled_from(

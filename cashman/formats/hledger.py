@@ -406,7 +406,7 @@ class _Reader:
             posting.priced = True
             posting.weight_currency = currency
             number = posting.number
-            posting.weight = abs(each).copy_sign(number) if total else EXACT.multiply(number, each)
+            posting.weight = each.copy_sign(number) if total else EXACT.multiply(number, each)
 
     def _amount(self, line: int, text: str) -> tuple[Decimal, str | None]:
         """A number and its commodity, None for that of the account."""

@@ -45,6 +45,7 @@ EXACT: Final = Context(
     prec=1_000, rounding=ROUND_HALF_EVEN, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow]
 )
 """Arithmetic that says so where it would have to round; wide enough for sums and products of what is read."""
+_ROUNDING: Final = Context(prec=1_000)
 ZERO: Final = Decimal(0)
 _HALF: Final = Decimal("0.5")
 _ULID: Final = re.compile(ULID_PATTERN, re.ASCII)
@@ -521,12 +522,34 @@ def _fill_in(entry: Entry, posting: Posting, left: dict[str | None, Decimal]) ->
         raise BadLine(posting.line, "amount", _unbalanced(left))
     if not left:
         left = {posting.currency: ZERO}
+    tolerances = {} if entry.implicit_price else _tolerances(entry)
     added = [
-        Posting(posting.line, posting.account, number.copy_negate(), currency, words=posting.words)
+        Posting(posting.line, posting.account, _fitted(number, currency, tolerances), currency, words=posting.words)
         for currency, number in left.items()
     ]
     place = entry.postings.index(posting)
     entry.postings = [*entry.postings[:place], *added, *entry.postings[place + 1 :]]
+
+
+def _fitted(left: Decimal, currency: str | None, tolerances: Mapping[str | None, Decimal]) -> Decimal:
+    """What balances an entry; where that has more decimals than its currency, as Beancount fits it to the others."""
+    number, tolerance = left.copy_negate(), tolerances.get(currency)
+    decimals = CURRENCIES.get(currency or "")
+    exponent = number.as_tuple().exponent
+    if tolerance is None or decimals is None or not isinstance(exponent, int) or exponent >= -decimals:
+        return number
+    return number.quantize((2 * tolerance).normalize(), ROUND_HALF_EVEN, _ROUNDING)
+
+
+def _tolerances(entry: Entry) -> dict[str | None, Decimal]:
+    """By currency half of the last decimal that an entry writes it with."""
+    tolerances: dict[str | None, Decimal] = {}
+    for posting in entry.postings:
+        exponent = posting.number.as_tuple().exponent if posting.number is not None else 0
+        if isinstance(exponent, int) and exponent < 0:
+            tolerance = _HALF.scaleb(exponent)
+            tolerances[posting.currency] = max(tolerance, tolerances.get(posting.currency, ZERO))
+    return tolerances
 
 
 def _price_each_other(entry: Entry, left: dict[str | None, Decimal]) -> bool:
@@ -539,14 +562,9 @@ def _price_each_other(entry: Entry, left: dict[str | None, Decimal]) -> bool:
 
 def _check_rest(entry: Entry, left: dict[str | None, Decimal]) -> None:
     """Half of the last decimal of a currency may be left, where a price or a cost has been multiplied out."""
-    tolerances: dict[str | None, Decimal] = {}
     exact = entry.implicit_price and not any(posting.priced for posting in entry.postings)
-    for posting in () if exact else entry.postings:
-        exponent = posting.number.as_tuple().exponent if posting.number is not None else 0
-        if isinstance(exponent, int) and exponent < 0:
-            tolerance = _HALF.scaleb(exponent)
-            tolerances[posting.currency] = max(tolerance, tolerances.get(posting.currency, ZERO))
-    if any(abs(number) > tolerances.get(currency, ZERO) for currency, number in left.items()):
+    tolerances = {} if exact else _tolerances(entry)
+    if any(number.copy_abs() > tolerances.get(currency, ZERO) for currency, number in left.items()):
         raise BadLine(entry.line, "amount", _unbalanced(left))
 
 
