@@ -44,6 +44,8 @@ _TYPES: Final = {"cash": "Cash", "bank": "Bank", "savings": "Bank", "card": "CCa
 """QIF's type of an account by Cashman's kind; any other is an asset."""
 _ORDERS: Final = {"mdy": "MDY", "dmy": "DMY", "ymd": "YMD"}
 _OPENING: Final = "Opening Balance"
+_SURVEYED_RECORDS: Final = 10_000
+"""How many records are looked at in any case before the second pass, to tell a slip from a habit."""
 _SECTION_ROWS: Final = 5_000
 """So many rows are sorted by account at a time: QIF may turn to an account again and again."""
 
@@ -140,16 +142,16 @@ class _Reading:
 
     def survey(self, blocks: Iterator[_Block]) -> None:
         """The first pass."""
+        count = 0
         for block in blocks:
             if block.header:
                 self._turn(block)
             elif self._is_list:
                 self._account = block.first("N") or None
             elif self._type in _MONEY:
-                self._days.note(block.first("D"))
-                for code, value in block.fields:
-                    if code in "TU$":
-                        self._amounts.note(value)
+                count += 1
+                if count <= _SURVEYED_RECORDS or not (self._days.settled and self._amounts.settled):
+                    self._note(block)
                 name = _account_in(block.first("L"))
                 if name is not None and self._is_opening(block, name):
                     self._account = self._account or self._options.account or name
@@ -157,6 +159,12 @@ class _Reading:
         self._days.settle()
         self._amounts.settle()
         self._begin()
+
+    def _note(self, block: _Block) -> None:
+        self._days.note(block.first("D"))
+        for code, value in block.fields:
+            if code in "TU$":
+                self._amounts.note(value)
 
     def _turn(self, block: _Block) -> None:
         """What a header says of the records below it."""
@@ -205,13 +213,13 @@ class _Reading:
             return
         self._told.add(name)
         if opening := self._openings.get(name):
-            day, amount = self._days[opening.first("D")], self._amounts.read(opening.first("TU"))
-            if day is not None and amount is not None and amount.number:
-                known |= {"opening_balance": amount.number, "opening_date": day}
+            day, amount = self._days[opening.first("D")], self._amount(opening.first("TU"))
+            if day is not None and amount:
+                known |= {"opening_balance": amount, "opening_date": day}
         yield Account(line=line, name=name, **known)
 
     def _record(self, block: _Block) -> Iterator[Item]:
-        day, total = self._days[block.first("D")], self._amounts.read(block.first("TU"))
+        day, total = self._days[block.first("D")], self._amount(block.first("TU"))
         if errors := self._errors(block, day, total):
             yield Refused(block.line, errors)
             return
@@ -223,19 +231,25 @@ class _Reading:
             return
         parts = _parts(block)
         for part in parts:
-            amount = self._amounts.read(part.amount)
+            amount = self._amount(part.amount)
             if amount is None:
                 yield Refused(block.line, {"amount": [message("Not an amount.")]})
                 return
-            part.number = amount.number
-        if sum((part.number for part in parts), Decimal()) != total.number:
+            part.number = amount
+        if sum((part.number for part in parts), Decimal()) != total:
             yield Refused(block.line, {"amount": [message("The parts do not come to the amount of the whole.")]})
         elif not any(part.number for part in parts):
             yield Skipped(block.line, message("Zero is not a movement of money."))
         else:
             yield from self._moved(block, day, [part for part in parts if part.number])
 
-    def _errors(self, block: _Block, day: dt.date | None, total: Any) -> dict[str, list[str]]:
+    def _amount(self, text: str) -> Decimal | None:
+        number = self._amounts.plain(text)
+        if number is None and (found := self._amounts.read(text)):
+            number = found.number
+        return number
+
+    def _errors(self, block: _Block, day: dt.date | None, total: Decimal | None) -> dict[str, list[str]]:
         """What is wrong with a record as a whole."""
         if not block.ended:
             return {"line": [message("The record does not end with ^.")]}
