@@ -16,7 +16,7 @@ from test_plain_text import books_with_rows, expected, items_in, read_again, sum
 
 from cashman.errors import UnreadableFile
 from cashman.formats import beancount, hledger
-from cashman.formats.plain_text import OutgoingNames
+from cashman.formats.postings import OutgoingNames
 from cashman.formats.records import Account, Booked, Books, Item, Movement, Refused, Skipped, Split, Transfer
 
 SAMPLES = Path(__file__).parent / "data" / "import"

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from decimal import Decimal, DecimalException
 from typing import Final
 
-from cashman.formats import plain_text
 from cashman.formats.plain_text import (
     CATEGORY,
     EQUITY,
@@ -19,22 +18,18 @@ from cashman.formats.plain_text import (
     BadLine,
     Block,
     Entry,
-    Line,
     Names,
-    OutgoingNames,
     Posting,
     account_name,
     day_of,
-    in_parts,
     is_beancount,
     is_money,
     items_of,
-    lines_of,
     notes_of,
     number_of,
     one_line,
-    openings_of,
 )
+from cashman.formats.postings import Line, OutgoingNames, currencies_of, in_parts, lines_of, negated, openings_of
 from cashman.formats.records import Booked, Books, Item, Options, Refused, Skipped, unreadable
 from cashman.formats.source import Source
 from cashman.limits import AMOUNT_CHARACTERS_MAX, TAGS_MAX
@@ -587,7 +582,7 @@ def _metadata(words: dict[str, str], indent: str) -> str:
 def _preamble(books: Books, names: OutgoingNames) -> Iterator[str]:
     day = books.first_day.isoformat()
     yield f'option "title" {_quoted(f"Cashman {books.ledger}")}\noption "operating_currency" "{books.currency}"\n'
-    currencies = plain_text.currencies_of(books)
+    currencies = currencies_of(books)
     for currency in currencies:
         if not CURRENCIES[currency]:  # of what has no decimals Beancount takes none, also not what dividing leaves
             yield f'option "inferred_tolerance_default" "{currency}:0.0001"\n'
@@ -601,7 +596,7 @@ def _preamble(books: Books, names: OutgoingNames) -> Iterator[str]:
     yield "\n"
     for opened, name, account, amount, currency in openings_of(books, names):
         yield f"{opened} * {_quoted(f'Opening balance of {one_line(name)}')}\n  {account}  {amount} {currency}\n"
-        yield f"  Equity:Opening-Balances  {plain_text.negated(amount)} {currency}\n\n"
+        yield f"  Equity:Opening-Balances  {negated(amount)} {currency}\n\n"
 
 
 def _transaction(rows: list[Booked], names: OutgoingNames) -> str:

@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from cashman.formats import plain_text
 from cashman.formats.plain_text import (
     CATEGORY,
     EQUITY,
@@ -20,20 +19,16 @@ from cashman.formats.plain_text import (
     BadLine,
     Block,
     Entry,
-    Line,
     Names,
-    OutgoingNames,
     Posting,
     account_name,
     day_of,
-    in_parts,
     is_beancount,
     items_of,
-    lines_of,
     notes_of,
     number_of,
-    openings_of,
 )
+from cashman.formats.postings import Line, OutgoingNames, currencies_of, in_parts, lines_of, negated, openings_of
 from cashman.formats.records import Booked, Books, Item, Options, Refused, Skipped, unreadable
 from cashman.formats.source import Source
 from cashman.limits import AMOUNT_CHARACTERS_MAX, CATEGORY_DEPTH_MAX
@@ -508,7 +503,7 @@ def _json(text: str) -> str:
 
 def _preamble(books: Books, names: OutgoingNames) -> Iterator[str]:
     yield f"; Cashman {books.ledger}\n\ndecimal-mark .\n"
-    for currency in plain_text.currencies_of(books):
+    for currency in currencies_of(books):
         yield f"commodity 1000.{'0' * CURRENCIES[currency]} {currency}\n"
     yield "\naccount Equity:Opening-Balances\n"
     for declared in names.declarations:
@@ -517,7 +512,7 @@ def _preamble(books: Books, names: OutgoingNames) -> Iterator[str]:
     yield "\n"
     for opened, _, account, amount, currency in openings_of(books, names):
         yield f"{opened} * Opening balance\n    {account}  {amount} {currency}\n"
-        yield f"    Equity:Opening-Balances  {plain_text.negated(amount)} {currency}\n\n"
+        yield f"    Equity:Opening-Balances  {negated(amount)} {currency}\n\n"
 
 
 def _transaction(rows: list[Booked], names: OutgoingNames) -> str:
