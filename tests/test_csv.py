@@ -292,6 +292,7 @@ def test_a_sign_may_be_reversed_by_a_mapping() -> None:
     assert figures("date,amount\n2024-01-05,50.00\n2024-01-06,-1\n", mapping) == [
         *zip(dates(2), ["-50.00", "1"], strict=True)
     ]
+    assert figures("date,amount,type\n2024-01-05,50.00,Debit\n", mapping) == [("2024-01-05", "-50.00")]
     assert figures("date,debit,credit\n2024-01-05,50.00,\n", mapping) == [("2024-01-05", "50.00")]
 
 
@@ -342,6 +343,14 @@ def test_no_header_is_needed_where_each_column_tells_what_it_is() -> None:
 def test_a_header_in_no_known_language_is_skipped_where_the_columns_tell() -> None:
     data = "päivä;määrä;selite\n05.01.2024;-1,50;kahvi\n13.01.2024;2,00;tee\n"
     assert [type(item) for item in read(data)] == [Skipped, Movement, Movement]
+
+
+def test_a_balance_is_never_taken_for_the_amount() -> None:
+    body = "\n2024-01-05,Tea,-1.50,100.00\n2024-01-06,Milk,-2.00,98.00\n"
+    assert [str(item.amount) for item in read(f"When,What,Sum of it,Balance{body}") if isinstance(item, Movement)] == [
+        "-1.50", "-2.00",
+    ]  # fmt: skip
+    assert "`columns` in a mapping" in fault("When,What,Saldo\n2024-01-05,Tea,100.00\n2024-01-06,Milk,98.00\n")[0]
 
 
 def test_two_columns_that_may_both_be_the_amount_are_refused_and_a_mapping_tells() -> None:

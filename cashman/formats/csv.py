@@ -140,6 +140,8 @@ def _layout(head: str, mapping: Mapping[str, Any]) -> _Layout:
     _tell_apart(columns, table)
     if not header and not _names_all(mapping):
         columns = _columns_by_content(table)
+    if "sign" in mapping:
+        columns.pop("type", None)  # the sign says it, and not the type
     columns = _as_mapped(columns, mapping.get("columns", {}), header, table.width)
     named = columns.get("amount", columns.get("debit"))
     currency = headings.currency_in(header[named]) if header and named is not None else None
@@ -210,6 +212,8 @@ def _columns_by_content(table: _Table) -> dict[str, int]:
             continue
         if all(headings.is_currency(cell) for cell in cells):
             columns.setdefault("currency", place)
+        elif headings.is_total(table.body[0][place : place + 1]):
+            continue  # what it comes to after each movement
         elif sum(_is_amount(cell) for cell in cells) >= _MOST * len(cells):
             numbers.append((any(not cell.strip().isdigit() for cell in cells if cell.strip()), place))
         else:

@@ -207,7 +207,7 @@ _MARKS: Final = {
 """What a column of types says: the money goes out, or comes in."""
 
 _TOTALS: Final = """
-    total, totals, sum, subtotal, balance, opening balance, closing balance, grand total
+    total, totals, sum, subtotal, balance, running balance, running bal, opening balance, closing balance, grand total
     summe, gesamt, gesamtsumme, saldo, anfangssaldo, endsaldo, kontostand, alter kontostand, neuer kontostand
     solde, solde initial, solde final, totaux
     saldo inicial, saldo final, suma, totales
