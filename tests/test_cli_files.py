@@ -20,7 +20,7 @@ from cashman.cli.service import Local
 from cashman.formats import EXPORTS, IMPORTS
 from cashman.ledger import Ledger
 from cashman.model.expense import Expense
-from cashman.model.filter import FilterSchema
+from cashman.model.filter import Filter, FilterSchema
 from cashman.model.income import Income
 from torture.service import REPOSITORY, settings
 
@@ -236,6 +236,31 @@ def test_a_mapping_goes_with_the_chunks(run: Run, statement: Path, tmp_path: Pat
     assert client.put("/import/mappings/odd", json=wanted).status_code == 204
     assert " 25 booked" in run("import", "--mapping", str(mapping), str(statement)).out
     assert " 25 skipped" in run("import", "--mapping", "odd", str(statement)).out
+
+
+def test_a_mapping_that_breaks_a_rule_is_told_before_any_chunk(
+    run: Run, statement: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: Ledger
+) -> None:
+    monkeypatch.setattr(files, "IMPORT_BYTES_MAX", 100)
+    statement.write_text(rows(25))
+    mapping = tmp_path / "mapping.json"
+    for wrong, told in (
+        ('{"columns": {"colour": 1}}', "colour"),
+        ("{", "line 1, column 2"),
+        ('{"decimal": "x"}', "decimal: "),
+    ):
+        mapping.write_text(wrong)
+        status, out, err = run("import", "--mapping", str(mapping), str(statement))
+        assert (status, out) == (1, "")
+        assert told in err
+        assert json.loads(run("import", "--json", "--mapping", str(mapping), str(statement)).out)["status"] in (
+            400,
+            422,
+        )
+    assert run("import", "--mapping", "unknown", str(statement))[:2] == (1, "")
+    statement.write_bytes(b"\x89PNG" + b"x" * 200)
+    assert run("import", str(statement))[:2] == (2, "")
+    assert ledger.find(Filter()).rows == []
 
 
 def test_too_many_bytes_are_taken_in_chunks(

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -299,6 +300,27 @@ def test_nobody_at_the_other_end_is_2_and_one_line(run: Run) -> None:
             status, out, err = run("--url", url, *command)
             assert (status, out, err.count("\n")) == (2, "", 1)
             assert err.startswith(f"cashman: {url} cannot be reached: ")
+
+
+def test_a_connection_that_is_lost_is_made_once_more_for_a_write_and_not_for_a_read(run: Run) -> None:
+    """A read can be asked again by whoever wants it; a write may have been booked, and nobody would know."""
+
+    def hang_up(server: socket.socket, times: int) -> None:
+        for _ in range(times):
+            connection, _ = server.accept()
+            connection.recv(10_000)
+            connection.close()
+
+    for command, times in ((("list",), 1), (("add", "expense", "5", "gum"), 2)):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}"
+            thread = threading.Thread(target=hang_up, args=(server, times))
+            thread.start()
+            status, out, err = run("--url", url, *command)
+            thread.join(30)
+            assert not thread.is_alive()
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"cashman: {url} cannot be reached: ")
 
 
 def test_a_service_that_says_nothing_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,9 +80,9 @@ def import_files(
         try:
             told.append(_import(service, file, name, wanted))
             status = max(status, _tell_outcome(name, told[-1], quiet=json))
-        except (Refused, Unreachable, Problem) as error:
+        except (Refused, Unreachable) as error:
             document = error.document if isinstance(error, Refused) else {"detail": str(error)}
-            told.append(msgspec.json.encode(document))
+            told.append(msgspec.json.encode(document, enc_hook=str))
             status = max(status, _tell_refused(name, error))
     if json:
         click.echo(told[0] if len(told) == 1 else b"[" + b",".join(told) + b"]")
@@ -109,9 +109,14 @@ def _import(service: Service, file: BinaryIO, name: str, wanted: Wanted) -> byte
         except Refused as refused:
             if "file" not in refused.errors or not isinstance(service, Local):
                 raise
-    if file.seekable():
-        return import_in_chunks(service, file, name, wanted)
-    return import_in_chunks(service, io.BytesIO(content + file.read()), name, wanted)
+    whole = file if file.seekable() else io.BytesIO(content + file.read())
+    try:
+        return import_in_chunks(service, whole, name, wanted)
+    except Problem as problem:  # as it would be told over HTTP
+        document = {"type": f"/problems/{problem.slug}", "title": problem.title, "status": problem.status}
+        told = {"detail": problem.detail, "errors": problem.errors}
+        given = {key: value for key, value in told.items() if value is not None}
+        raise Refused(problem.status, {**document, **given}) from None
 
 
 def _send(service: Service, content: bytes, name: str, wanted: Wanted) -> bytes:
