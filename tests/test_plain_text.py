@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cashman.errors import UnreadableFile
 from cashman.formats import beancount, hledger
 from cashman.formats.plain_text import MONEY, UNKNOWN, BadLine, Names
 from cashman.formats.records import Account, Booked, Books, Item, Movement, Options, Skipped, Split, Transfer
@@ -307,3 +308,15 @@ def test_reading_and_writing_once_more_changes_nothing(given_books: tuple[Books,
 def once_more(books: Books, rows: list[Booked]) -> Books:
     """The books, with rows that were not gone through."""
     return Books(books.ledger, books.currency, books.first_day, books.accounts, books.categories, iter(rows))
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_line_that_would_fill_the_memory_is_no_line(name: str) -> None:
+    with pytest.raises(UnreadableFile, match="A line is longer than 1000000 characters"):
+        items_in(FORMATS[name], "; said\n" + "x" * 1_000_001)
+
+
+def test_a_string_that_would_fill_the_memory_is_no_string() -> None:
+    with pytest.raises(UnreadableFile, match="A string begins here") as caught:
+        items_in(beancount, '; said\n2024-01-01 * "' + ("x" * 400_000 + "\n") * 4 + '"\n')
+    assert list(caught.value.errors or ()) == [2]

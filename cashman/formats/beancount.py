@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal, DecimalException
 from typing import Final
 
+from cashman.formats import cells
 from cashman.formats.plain_text import (
     CATEGORY,
     EQUITY,
@@ -95,7 +96,7 @@ def _blocks(source: Source) -> Iterator[Block]:
     """The directives of a file, strings over several lines in one piece."""
     block = None
     with source.open() as text:
-        numbered = enumerate(text, 1)
+        numbered = enumerate(cells.lines_of(text), 1)
         for number, raw in numbered:
             line = raw.rstrip()
             if '"' in line and (line.count('"') & 1 or "\\" in line) and _is_open(line):
@@ -123,14 +124,15 @@ def _is_open(line: str) -> bool:
 
 def _to_its_end(number: int, raw: str, numbered: "enumerate[str]") -> str:
     """A line with those after it, up to where its strings are closed."""
-    parts = [raw]
+    parts, characters = [raw], 0
     for _, following in numbered:
         parts.append(following)
         closing = _CLOSING.match(following)
         end = closing.end() if closing is not None else 0
         if end < len(following) and not _is_open(following[end + 1 :]):
             return "".join(parts).rstrip().replace("\r\n", "\n").replace("\r", "\n")
-        if len(parts) > _STRING_LINES_MAX:
+        characters += len(following)
+        if len(parts) > _STRING_LINES_MAX or characters > cells.LINE_CHARACTERS_MAX:
             break
     raise unreadable(message("A string begins here that is not closed: the file is damaged or breaks off."), number)
 

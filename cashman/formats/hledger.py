@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from cashman.formats import cells
 from cashman.formats.plain_text import (
     CATEGORY,
     EQUITY,
@@ -143,7 +144,7 @@ class _Reader:
         """The journal's parts, without comments."""
         block, skipping = None, False
         with self.source.open() as text:
-            for number, raw in enumerate(text, 1):
+            for number, raw in enumerate(cells.lines_of(text), 1):
                 line = raw.rstrip()
                 if skipping:
                     skipping = line != "end comment"
