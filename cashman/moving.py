@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
@@ -385,8 +385,8 @@ def fingerprints(connection: Connection, go: Callable[[int], None] = lambda _: N
     for name, stored in _stored_tables():
         found[name] = _fingerprint(_chunks(connection, _in_order(stored)), go)
     ledgers = connection.execute(select(LedgerRecord.id).order_by(LedgerRecord.id)).scalars().all()
-    stems = ([(ledger_id, *row)] for ledger_id in ledgers for row in search.stored_stems(connection, ledger_id))
-    found["stems"] = _fingerprint(stems, lambda _: None)
+    stems = ((ledger_id, *row) for ledger_id in ledgers for row in search.stored_stems(connection, ledger_id))
+    found["stems"] = _fingerprint(iter(lambda: list(islice(stems, CHUNK_ROWS)), []), lambda _: None)
     return found
 
 
@@ -459,5 +459,5 @@ def _sums_of_tables(connection: Connection) -> dict[str, tuple[int, str]]:
             f'SELECT * FROM "{name}" ORDER BY {key}', execution_options={"yield_per": CHUNK_ROWS}
         )
         with rows:
-            found[name] = _fingerprint(rows.partitions(), lambda _: None)
+            found[name] = _fingerprint(rows.partitions(CHUNK_ROWS), lambda _: None)
     return found
