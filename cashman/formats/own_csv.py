@@ -185,7 +185,7 @@ def _together(group: str, members: list[_Member]) -> Item:
     if "TRANSFER" not in kinds:
         return Split(line=line, movements=movements, group=group)
     out, into = min(movements, key=_amount), max(movements, key=_amount)
-    if len(members) != 2 or len(kinds) != 1 or out.amount != -into.amount:
+    if len(members) != 2 or len(kinds) != 1 or not out.amount < 0 < into.amount:
         return Refused(line, {"line": [message("The other leg of this transfer is not in the file.")]})
     return Transfer(line=line, out=out, into=into, group=group)
 
