@@ -208,7 +208,10 @@ class _Booker:
 
     def _open_accounts(self, items: Sequence[Booking | Account | Line]) -> list[int]:
         """Open what is not there yet; gives the ids of those that are to be closed at the end."""
-        described = {item.name: item for item in reversed(items) if isinstance(item, Account)}
+        described: dict[str, Account] = {}
+        for item in items:
+            if isinstance(item, Account):
+                described.setdefault(item.name, item)
         needed = _needed_accounts(items)
         if not self.batch.chart.account_ids.keys() >= {*described, *needed}:
             self._former = self._former_names()
