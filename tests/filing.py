@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-from collections.abc import Callable
 from typing import Any
 
 from cashman import ledger as kernel
@@ -93,6 +92,3 @@ def outcomes(outcome: Outcome) -> list[tuple[int, str]]:
 def sound(ledger: Ledger) -> None:
     """Prove all books of the database."""
     verify(ledger.books.database)
-
-
-Make = Callable[..., Ledger]
