@@ -133,7 +133,7 @@ def make_document(app: Flask) -> dict[str, Any]:
         terms = getattr(app.view_functions[rule.endpoint], "contract", None)
         if terms is None or rule.endpoint.startswith(f"{OF_A_NAMED_LEDGER}."):
             continue
-        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        path = re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", rule.rule)
         names = sorted(rule.arguments)
         parameters = [{"name": name, "in": "path", "required": True, "schema": _PATH_PARTS[name]} for name in names]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
