@@ -73,9 +73,13 @@ class Export:
         if part is None:
             self.close()
             raise StopIteration
-        if time.monotonic() > self._deadline:
-            raise TimeoutError("an export was read too slowly")
-        self._first = self._database.off_loop(self._next)
+        try:
+            if time.monotonic() > self._deadline:
+                raise TimeoutError("an export was read too slowly")
+            self._first = self._database.off_loop(self._next)
+        except BaseException:
+            self.close()
+            raise
         return part
 
     def close(self) -> None:
@@ -127,7 +131,7 @@ def _booked(row: Any, accounts: Any, categories: Any) -> Booked:
         payee, notes, tags, created_at, version, _,
     ) = row  # fmt: skip
     return Booked(
-        id_, type_, status, minor_units, currency, date, accounts[account_id],
+        id_, type_, status, minor_units, currency, str(date), accounts[account_id],
         None if category_id is None else categories[category_id], group, expires_at, description, payee, notes, tags,
         created_at, version,
     )  # fmt: skip
