@@ -211,7 +211,7 @@ def _backup(path: Path, folder: Path | None) -> Iterator[Connection]:
             _check_pages(connection)
             _check_seal(connection)
     except DBAPIError as error:
-        raise _unreadable(path, error) from error
+        raise Tampered(f"{path} is damaged: {error.orig}") from error
     except ValueError as error:  # such as names that are no text
         raise Tampered(f"{path} is damaged: {error}") from error
     with _at_head(path, revision, folder) as connection:
@@ -239,24 +239,17 @@ def _open_file(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)  # what is no file is not waited for
 
 
-def _unreadable(path: Path, error: DBAPIError) -> Exception:
-    if isinstance(error.orig, sqlite3.OperationalError) and "open" in str(error.orig):
-        return ConfigurationError(f"{path} cannot be read: {error.orig}")
-    return Tampered(f"{path} is damaged: {error.orig}")
-
-
 def _revision_of(connection: Connection, what: str) -> str:
     """The schema revision of a file; refused where the file is not ours, or of a newer release."""
     found = migrations.current(connection)
     names = set(inspect(connection).get_table_names())
-    if found is None or not {"ledgers", "journal", "journal_heads", "transactions"} <= names:
+    ours = {"ledgers", "journal", "journal_heads", "transactions"} <= names
+    if found is None or not re.fullmatch("[0-9]{4}", found) or not ours:
         raise ConfigurationError(f"{what} holds no books: it is another program's")
     if found > migrations.HEAD:
         raise ConfigurationError(
             f"{what} is at schema {found}, made by a newer Cashman; this release knows schemas up to {migrations.HEAD}"
         )
-    if not re.fullmatch("[0-9]{4}", found):
-        raise ConfigurationError(f"{what} holds no books: it is another program's")
     return found
 
 
