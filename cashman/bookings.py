@@ -261,12 +261,14 @@ class Scan:
                 self.found.append(item)
                 if len(self.found) > IMPORT_ROWS_MAX:
                     if not in_chunks:
-                        raise Invalid(errors={"file": [_too_many_rows()]})
+                        raise too_many_rows()
                     self.found = None
                     repeated.stop()
 
 
-def _too_many_rows() -> str:
-    return message(
+def too_many_rows() -> Invalid:
+    """The error for a file that takes more than one commit."""
+    rule = message(
         "At most {maximum} rows over HTTP: the command line imports more, in chunks.", maximum=IMPORT_ROWS_MAX
     )
+    return Invalid(errors={"file": [rule]})

@@ -22,7 +22,7 @@ from ulid import ULID
 
 from cashman import formats
 from cashman.batch import Batch, Receipt, in_currency
-from cashman.bookings import Booking, Line, Repeated, Scan, bookings
+from cashman.bookings import Booking, Line, Repeated, Scan, bookings, too_many_rows
 from cashman.changes import Change, Request
 from cashman.chart import Chart
 from cashman.db import off_loop
@@ -31,7 +31,7 @@ from cashman.formats.records import Account, Movement, Options
 from cashman.formats.source import Source
 from cashman.journal import Entry
 from cashman.ledger import OWNERS_OWN, Ledger
-from cashman.limits import CATEGORIES_MAX, IMPORT_CHUNK_ROWS, IMPORT_FAULTS_MAX
+from cashman.limits import CATEGORIES_MAX, IMPORT_CHUNK_ROWS, IMPORT_FAULTS_MAX, IMPORT_ROWS_MAX
 from cashman.model.account import DEFAULTS, MAIN_ACCOUNT, MAIN_ACCOUNT_ID
 from cashman.model.ledger import JournalEntry
 from cashman.model.money import AmountError, to_minor_units
@@ -96,6 +96,11 @@ class Outcome:
         self.sums.update(other.sums)
         self.lines += other.lines[: max(0, 3 * IMPORT_FAULTS_MAX - len(self.lines))]
 
+    def undo(self) -> None:
+        """Nothing of it was booked after all."""
+        self.booked, self.opened = 0, {}
+        self.sums.clear()
+
     def errors(self) -> dict[int, dict[str, list[str]]]:
         """What was refused, by line."""
         found: dict[int, dict[str, list[str]]] = {}
@@ -140,7 +145,8 @@ class Import(Change):
                 if self.preview or (self.outcome.refused and not self.partial):
                     raise _Undone()
         except _Undone:
-            pass
+            if not self.preview:
+                self.outcome.undo()
         return Receipt((), batch.chain.head, batch.chart)
 
 
@@ -561,6 +567,8 @@ def import_file(
         ledger.books.submit(change)
         return change.outcome
 
+    if not in_chunks and source.count_lines() > IMPORT_ROWS_MAX * format_.lines_a_row:
+        raise too_many_rows()
     scan = off_loop(lambda: Scan(read(source, options), options.account, in_chunks=in_chunks))
     total = Outcome()
     if scan.found is not None:

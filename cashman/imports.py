@@ -122,6 +122,7 @@ def add_as(format_name: str) -> Response:
 def _import(format_name: str | None) -> Response:
     if not _slots.acquire(blocking=False):
         raise unavailable(message("Too many imports are under way."))
+    file = None
     try:
         books, asked = ledger(), load_query(ImportSchema)
         preview, partial = (asked.get(name) == "true" for name in ("preview", "partial"))
@@ -130,6 +131,8 @@ def _import(format_name: str | None) -> Response:
             if mapping is not None:
                 raise Invalid(errors={"mapping": [message("Either a kept one, or one that comes with the file.")]})
             mapping = mappings.find(books, asked["mapping"])
+        if mapping is not None:
+            format_name = format_name or "csv"
         source = off_loop(lambda: Source(file, name))
         outcome = import_file(
             books,
@@ -142,6 +145,8 @@ def _import(format_name: str | None) -> Response:
         )
     finally:
         _slots.release()
+        if file is not None:
+            file.close()  # an error's traceback may keep it, but then it holds nothing any more
     if outcome.refused and not (partial or preview):
         raise Invalid(errors=outcome.errors())
     language = asked_for()

@@ -312,11 +312,18 @@ def once_more(books: Books, rows: list[Booked]) -> Books:
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_a_line_that_would_fill_the_memory_is_no_line(name: str) -> None:
-    with pytest.raises(UnreadableFile, match="A line is longer than 1000000 characters"):
-        items_in(FORMATS[name], "; said\n" + "x" * 1_000_001)
+    with pytest.raises(UnreadableFile, match="A line is longer than 100000 characters"):
+        items_in(FORMATS[name], "; said\n" + "x" * 100_001)
 
 
 def test_a_string_that_would_fill_the_memory_is_no_string() -> None:
     with pytest.raises(UnreadableFile, match="A string begins here") as caught:
-        items_in(beancount, '; said\n2024-01-01 * "' + ("x" * 400_000 + "\n") * 4 + '"\n')
+        items_in(beancount, '; said\n2024-01-01 * "' + ("x" * 40_000 + "\n") * 4 + '"\n')
     assert list(caught.value.errors or ()) == [2]
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_an_entry_of_countless_lines_is_none(name: str) -> None:
+    with pytest.raises(UnreadableFile, match="At most 5000 lines in one entry") as caught:
+        items_in(FORMATS[name], "2024-01-01 * \"x\"\n" + "  Assets:A  1 USD\n" * 5_001)
+    assert list(caught.value.errors or ()) == [1]

@@ -365,3 +365,8 @@ def test_of_many_rows_so_many_at_a_time_are_sorted_by_account() -> None:
     found = [item.amount for item in read(text) if isinstance(item, Movement)]
     assert sum(found) == Decimal(sum(row.minor_units for row in rows)).scaleb(-2)
     assert len(found) == len(rows)
+
+
+def test_a_record_of_countless_lines_is_none() -> None:
+    with pytest.raises(UnreadableFile, match="At most 5000 lines in one entry"):
+        list(qif.read(Source(io.BytesIO(b"!Type:Bank\n" + b"Mx\n" * 5_001)), Options()))

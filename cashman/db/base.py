@@ -48,8 +48,11 @@ def off_loop(function: Callable[[], Result]) -> Result:
             return None, error
 
     result, error = gevent.get_hub().threadpool.apply(caught)
-    if error is not None:
-        raise error
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error  # or it would keep this frame, and the frame it, until the next collection of garbage
     return cast(Result, result)
 
 

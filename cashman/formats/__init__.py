@@ -36,6 +36,8 @@ class Format:
     """The text of an export, in parts."""
     write_lossless: Callable[[Books], Iterator[str]] | None
     """The same for other programs than spreadsheets, where that differs."""
+    lines_a_row: int
+    """More lines than this for each row, and it is not worth reading a file that may have so many rows at most."""
     both_legs: bool
     """Whether a transfer can only be written with both its legs, also where a filter finds one."""
 
@@ -49,6 +51,7 @@ def _format(module: ModuleType) -> Format:
         read=getattr(module, "read", None),
         write=getattr(module, "write", None),
         write_lossless=getattr(module, "write_lossless", None),
+        lines_a_row=getattr(module, "LINES_A_ROW", 12),
         both_legs=module in (beancount, hledger, qif),
     )
 

@@ -96,7 +96,7 @@ def _blocks(source: Source) -> Iterator[Block]:
     """The directives of a file, strings over several lines in one piece."""
     block = None
     with source.open() as text:
-        numbered = enumerate(cells.lines_of(text), 1)
+        numbered = enumerate(cells.lines_of(text, maximum=cells.ENTRY_LINE_CHARACTERS_MAX), 1)
         for number, raw in numbered:
             line = raw.rstrip()
             if '"' in line and (line.count('"') & 1 or "\\" in line) and _is_open(line):
@@ -106,6 +106,7 @@ def _blocks(source: Source) -> Iterator[Block]:
             if line[0] in " \t":
                 if block is not None:
                     block.body.append((number, line))
+                    cells.check_lines(len(block.body), block.line)
                 elif line.strip()[0] != ";":
                     yield Block(number, line)
             elif line[0] != ";":
@@ -132,7 +133,7 @@ def _to_its_end(number: int, raw: str, numbered: "enumerate[str]") -> str:
         if end < len(following) and not _is_open(following[end + 1 :]):
             return "".join(parts).rstrip().replace("\r\n", "\n").replace("\r", "\n")
         characters += len(following)
-        if len(parts) > _STRING_LINES_MAX or characters > cells.LINE_CHARACTERS_MAX:
+        if len(parts) > _STRING_LINES_MAX or characters > cells.ENTRY_LINE_CHARACTERS_MAX:
             break
     raise unreadable(message("A string begins here that is not closed: the file is damaged or breaks off."), number)
 

@@ -33,6 +33,7 @@ from cashman.translations import message
 NAME: Final = "camt053"
 MEDIA_TYPE: Final = "application/xml"
 SUFFIXES: Final = (".xml", ".camt", ".camt053", ".053")
+LINES_A_ROW: Final = 60
 
 _ROOT: Final = "BkToCstmrStmt"
 _KINDS: Final = {"SVGS": "savings", "LOAN": "loan", "CASH": "cash", "CARD": "card"}

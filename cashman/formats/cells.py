@@ -9,6 +9,10 @@ from cashman.formats.records import unreadable
 from cashman.translations import message
 
 LINE_CHARACTERS_MAX: Final = 1_000_000
+ENTRY_LINE_CHARACTERS_MAX: Final = 100_000
+"""Where patterns go over a line in one piece, which holds up all others meanwhile."""
+ENTRY_LINES_MAX: Final = 5_000
+"""Of one record or entry, which is kept as a whole."""
 """A longer one is taken for a file that is no CSV; a longer cell than the reader's own limit is refused by itself."""
 
 Row: TypeAlias = tuple[int, list[str]]
@@ -52,11 +56,15 @@ def _told(error: csv.Error) -> str:
     return message("There is something behind a closing quote.")
 
 
-def lines_of(text: TextIO, *, strict: bool = True) -> Iterator[str]:
+def lines_of(text: TextIO, *, strict: bool = True, maximum: int = LINE_CHARACTERS_MAX) -> Iterator[str]:
     """The lines of a text with their ends; UnreadableFile where one is too long, which else would fill the memory."""
-    for number, line in enumerate(iter(partial(text.readline, LINE_CHARACTERS_MAX), ""), start=1):
-        if len(line) == LINE_CHARACTERS_MAX and strict:
-            raise unreadable(
-                message("A line is longer than {maximum} characters.", maximum=LINE_CHARACTERS_MAX), number
-            )
+    for number, line in enumerate(iter(partial(text.readline, maximum), ""), start=1):
+        if len(line) == maximum and strict:
+            raise unreadable(message("A line is longer than {maximum} characters.", maximum=maximum), number)
         yield line
+
+
+def check_lines(count: int, line: int) -> None:
+    """UnreadableFile where the entry that begins in a line has too many."""
+    if count > ENTRY_LINES_MAX:
+        raise unreadable(message("At most {maximum} lines in one entry.", maximum=ENTRY_LINES_MAX), line)

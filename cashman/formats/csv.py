@@ -28,6 +28,7 @@ from cashman.translations import message
 NAME: Final = "csv"
 MEDIA_TYPE: Final = "text/csv"
 SUFFIXES: Final = (".csv", ".tsv")
+LINES_A_ROW: Final = 4
 
 _HEAD_CHARACTERS: Final = 65_536
 _HEADER_WITHIN: Final = 60

@@ -144,7 +144,7 @@ class _Reader:
         """The journal's parts, without comments."""
         block, skipping = None, False
         with self.source.open() as text:
-            for number, raw in enumerate(cells.lines_of(text), 1):
+            for number, raw in enumerate(cells.lines_of(text, maximum=cells.ENTRY_LINE_CHARACTERS_MAX), 1):
                 line = raw.rstrip()
                 if skipping:
                     skipping = line != "end comment"
@@ -159,6 +159,7 @@ class _Reader:
                         block = Block(number, line)
                 elif block is not None:
                     block.body.append((number, line))
+                    cells.check_lines(len(block.body), block.line)
                 elif line.lstrip()[0] not in ";#*":
                     yield Block(number, line)
         if block is not None:

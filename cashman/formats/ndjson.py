@@ -11,6 +11,7 @@ from cashman.formats.source import Source
 NAME: Final = "ndjson"
 MEDIA_TYPE: Final = "application/x-ndjson"
 SUFFIXES: Final = (".ndjson", ".jsonl")
+LINES_A_ROW: Final = 2
 
 _ROWS_AT_ONCE: Final = 500
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from io import TextIOWrapper
 from typing import Any, Final, NamedTuple
 
-from cashman.formats.cells import lines_of
+from cashman.formats.cells import ENTRY_LINE_CHARACTERS_MAX, check_lines, lines_of
 from cashman.formats.figures import Amounts, Days, currency_of, is_like_a_date
 from cashman.formats.records import (
     Account,
@@ -93,7 +93,7 @@ def _blocks(text: TextIOWrapper) -> Iterator[_Block]:
     """The headers and records of a file; UnreadableFile where it breaks off."""
     fields: list[_Field] = []
     first = 0
-    for number, line in enumerate(lines_of(text), start=1):
+    for number, line in enumerate(lines_of(text, maximum=ENTRY_LINE_CHARACTERS_MAX), start=1):
         line = line.strip()
         if line.startswith("!"):
             if fields:
@@ -108,6 +108,7 @@ def _blocks(text: TextIOWrapper) -> Iterator[_Block]:
             if not fields:
                 first = number
             fields.append(_Field(line[0].upper(), line[1:].strip()))
+            check_lines(len(fields), first)
     if fields:
         raise unreadable(message("The file ends within the record that begins here."), first)
 

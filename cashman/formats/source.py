@@ -84,6 +84,11 @@ class Source:
             return "utf-8"
         return "cp1252" if is_cp1252 else "latin-1"
 
+    def count_lines(self) -> int:
+        """How many lines it has, at the cost of reading it."""
+        self._file.seek(0)
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: self._file.read(_CHUNK_BYTES), b""))
+
     def open(self) -> io.TextIOWrapper:
         """Its text from the start, with line ends as they are; closing that leaves the file open."""
         self._file.seek(0)
