@@ -71,6 +71,14 @@ def shown_account(account: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+class Number(str):
+    """A number of JSON with decimals, as it is written: no text, where text is asked for."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and not isinstance(value, Number)
+
+
 @dataclass(frozen=True, slots=True)
 class Twice:
     """What stands in the place of an object in which a member stands twice, so that nobody knows which counts."""
@@ -131,7 +139,7 @@ def _movement(line: int, document: Any) -> tuple[str, str | None, Movement] | Re
         errors[str(name)[:50]] = [message("Unknown field.")]
     given = {name: document[name] for name in _TEXTS if document.get(name) is not None}
     for name, value in given.items():
-        if not isinstance(value, str):
+        if not _is_text(value):
             errors[name] = [message("Not a string.")]
     amount = _amount(document.get("amount"))
     if amount is None:
@@ -139,16 +147,17 @@ def _movement(line: int, document: Any) -> tuple[str, str | None, Movement] | Re
     date = _day(document.get("date"))
     if date is None:
         errors["date"] = [message("Not a date of the calendar, written YYYY-MM-DD.")]
-    type_, group, tags = document.get("type"), document.get("group"), document.get("tags") or []
+    type_, group, tags = document.get("type"), document.get("group"), document.get("tags")
+    tags = [] if tags is None else tags
     if type_ not in (None, "INCOME", "EXPENSE", "TRANSFER"):
         errors["type"] = [message("Must be one of: {choices}.", choices="INCOME, EXPENSE, TRANSFER")]
     elif type_ == "INCOME" and amount is not None and amount < 0:
         errors["amount"] = [message("An income is positive.")]
     elif type_ == "EXPENSE" and amount is not None:
         amount = -abs(amount)
-    if group is not None and not isinstance(group, str):
+    if group is not None and not _is_text(group):
         errors["group"] = [message("Not a string.")]
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+    if not isinstance(tags, list) or not all(map(_is_text, tags)):
         errors["tags"] = [message("Not a list of strings.")]
     expires_at = None
     if document.get("expires_at") is not None:
@@ -165,11 +174,11 @@ def _movement(line: int, document: Any) -> tuple[str, str | None, Movement] | Re
 
 def account_of(document: Any, line: int) -> Item:
     """An account of an export."""
-    if not isinstance(document, dict) or not isinstance(document.get("name"), str):
+    if not isinstance(document, dict) or not _is_text(document.get("name")):
         return Refused(line, {"account": [message("Not an account: an object with a name.")]})
     errors: dict[str, list[str]] = {}
     for name in ("currency", "kind"):
-        if not isinstance(document.get(name), str | None):
+        if document.get(name) is not None and not _is_text(document[name]):
             errors[name] = [message("Not a string.")]
     balance = None if document.get("opening_balance") is None else _amount(document["opening_balance"])
     if balance is None and document.get("opening_balance") is not None:

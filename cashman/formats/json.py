@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from cashman.formats.documents import account_of, members, read_documents, shown, shown_account
+from cashman.formats.documents import Number, account_of, members, read_documents, shown, shown_account
 from cashman.formats.records import Books, Item, Options, unreadable
 from cashman.formats.source import Source
 from cashman.translations import message
@@ -37,7 +37,7 @@ def _is_line(start: str) -> bool:
 def read(source: Source, options: Options) -> Iterator[Item]:
     """The accounts and transactions of a document; `line` counts its transactions, from 1."""
     try:
-        document = json.loads(source.text(), parse_float=str, parse_constant=str, object_pairs_hook=members)
+        document = json.loads(source.text(), parse_float=Number, parse_constant=Number, object_pairs_hook=members)
     except json.JSONDecodeError as error:
         raise unreadable(message("Not a JSON document: it breaks off or is damaged here."), error.lineno) from None
     except (RecursionError, ValueError):

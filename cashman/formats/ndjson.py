@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from cashman.formats.documents import members, read_documents, shown
+from cashman.formats.documents import Number, members, read_documents, shown
 from cashman.formats.records import Books, Item, Options
 from cashman.formats.source import Source
 
@@ -36,7 +36,7 @@ def _documents(source: Source) -> Iterator[tuple[int, Any]]:
         for number, line in enumerate(text, 1):
             if line.strip():
                 try:
-                    yield number, json.loads(line, parse_float=str, parse_constant=str, object_pairs_hook=members)
+                    yield number, json.loads(line, parse_float=Number, parse_constant=Number, object_pairs_hook=members)
                 except (ValueError, RecursionError):
                     yield number, None
 
