@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from cashman import search, storing, totals
 from cashman.chart import AccountRow, Chart, Charts
-from cashman.db import insert_rows, table
+from cashman.db import give_way, insert_rows, table
 from cashman.errors import AccountClosed, BooksClosed, IdTaken, Invalid, NameTaken, TotalTooLarge
 from cashman.journal import Chain, Head
 from cashman.limits import ACCOUNTS_MAX, CATEGORIES_MAX, INT64_MAX, KEYED_ANSWERS_KEPT
@@ -548,6 +548,7 @@ class Batch:
         insert_rows(connection, table(Revision), so_far.revisions)
         self.chain.store(connection)
         search.store(connection, ledger_id, revised)
+        give_way(connection)
         totals.store(connection, ledger_id, totals.fold(revised), so_far.turnovers)
         forgotten_before = None
         if self.chain.head.sequence % 1000 < len(self._new_answers):  # now and then

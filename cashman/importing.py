@@ -8,7 +8,6 @@ what the file says, with a number that tells two equal coffees on one day apart.
 
 import datetime as dt
 import hashlib
-import time
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ from cashman.batch import Batch, Receipt, in_currency
 from cashman.bookings import Booking, Line, Repeated, Scan, bookings, too_many_rows
 from cashman.changes import Change, Request
 from cashman.chart import Chart
-from cashman.db import off_loop
+from cashman.db import give_way, off_loop
 from cashman.errors import Invalid, Problem, TotalTooLarge
 from cashman.formats.records import Account, Movement, Options
 from cashman.formats.source import Source
@@ -202,10 +201,10 @@ class _Booker:
         return outcome
 
     def _give_way(self) -> None:
-        """Now and then let others be served: on PostgreSQL a commit is decided on gevent's loop."""
+        """Now and then let others be served."""
         self._taken += 1
-        if self._taken % _GIVE_WAY_BOOKINGS == 0 and self.batch.connection.dialect.name == "postgresql":
-            time.sleep(0)
+        if self._taken % _GIVE_WAY_BOOKINGS == 0:
+            give_way(self.batch.connection)
 
     def _refuse(self, line: int, errors: dict[str, list[str]]) -> None:
         self.outcome.note(Line(line, "refused", errors=errors))

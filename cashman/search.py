@@ -24,7 +24,7 @@ from sqlalchemy import Column as TableColumn
 from sqlalchemy import Text as LongText
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from cashman.db import insert_rows, table
+from cashman.db import give_way, insert_rows, table
 from cashman.model.tag import TransactionTag
 from cashman.stems import stems_of
 
@@ -69,7 +69,9 @@ def stems_of_state(state: State) -> list[str]:
 def store(connection: Connection, ledger_id: int, revised: Iterable[tuple[State | None, State]]) -> None:
     """Bring the indexes from the states before to those after."""
     old_stems, new_stems, old_tags, new_tags = [], [], [], []
-    for before, after in revised:
+    for number, (before, after) in enumerate(revised, 1):
+        if number % 500 == 0:
+            give_way(connection)
         was, now = _tags(before), _tags(after)
         old_tags += [
             {"of_ledger": ledger_id, "of_tag": tag, "of_date": date, "of_id": after["id"]} for tag, date in was - now

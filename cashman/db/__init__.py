@@ -6,7 +6,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from cashman.db.base import Database, off_loop, unavailable
-from cashman.db.bulk import insert_rows
+from cashman.db.bulk import give_way, insert_rows
 from cashman.db.postgresql import PostgresDatabase
 from cashman.db.sqlite import SqliteDatabase
 from cashman.db.types import AnyRow, Base, Instant, JsonText, key_text, rfc3339, table, utc_now
@@ -21,6 +21,7 @@ __all__ = [
     "PostgresDatabase",
     "SqliteDatabase",
     "connect",
+    "give_way",
     "insert_rows",
     "key_text",
     "off_loop",

@@ -1,5 +1,6 @@
 """Many rows at once, past what SQLAlchemy does for each row of an executemany: half of what a large commit cost."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
@@ -48,3 +49,9 @@ def _processed(value: tuple[Any, ...], processors: list[_Processor]) -> tuple[An
     for place, process in processors:
         bound[place] = process(bound[place])
     return tuple(bound)
+
+
+def give_way(connection: Connection) -> None:
+    """Let others be served amid long work: on PostgreSQL a commit is decided on gevent's loop."""
+    if connection.dialect.name == "postgresql":
+        time.sleep(0)
