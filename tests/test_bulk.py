@@ -1,0 +1,96 @@
+"""Many rows at once: each column takes what it takes anywhere else."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, insert, select
+
+from cashman.db import bulk, insert_rows, table
+from cashman.ledger import Ledger
+from cashman.model.ledger import Revision
+from cashman.model.transaction import COLUMNS, Transaction
+from cashman.model.transaction_type import TransactionType
+
+ROW: dict[str, Any] = {
+    "ledger_id": 7, "id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "type": TransactionType.EXPENSE, "status": "pending",
+    "minor_units": -999_999_999_999_999, "currency": "USD", "date": dt.date(1, 1, 1), "account_id": 1,
+    "category_id": None, "group": None, "expires_at": dt.datetime(2999, 1, 1, tzinfo=dt.UTC), "description": "é😀%s:x?",
+    "payee": None, "notes": "a\nb", "tags": ["a", "é"],
+    "created_at": dt.datetime(2026, 1, 1, 1, 2, 3, 4, tzinfo=dt.UTC), "version": 1,
+    "sequence": 5,
+}  # fmt: skip
+
+
+def stored(connection: Connection, ledger_id: int) -> list[dict[str, Any]]:
+    rows = connection.execute(select(*COLUMNS).where(Transaction.ledger_id == ledger_id).order_by(Transaction.id))
+    return [dict(row._mapping) for row in rows]
+
+
+class _Undo(Exception):
+    pass
+
+
+def undone(ledger: Ledger, work: Any) -> None:
+    """Run in a transaction that leaves nothing behind."""
+
+    def run(connection: Connection) -> None:
+        work(connection)
+        raise _Undo
+
+    with pytest.raises(_Undo):
+        ledger.books.database.write(run)
+
+
+def test_rows_are_stored_as_sqlalchemy_stores_them(ledger: Ledger) -> None:
+    def work(connection: Connection) -> None:
+        insert_rows(connection, table(Transaction), [ROW])
+        connection.execute(insert(table(Transaction)), [{**ROW, "ledger_id": 8}])
+        (own,), (theirs,) = stored(connection, 7), stored(connection, 8)
+        assert own == theirs == {name: value for name, value in ROW.items() if name != "ledger_id"}
+
+    undone(ledger, work)
+
+
+def test_no_rows_are_no_statement(ledger: Ledger) -> None:
+    undone(ledger, lambda connection: insert_rows(connection, table(Transaction), []))
+
+
+def test_columns_may_be_chosen_and_others_are_left_out(ledger: Ledger) -> None:
+    def work(connection: Connection) -> None:
+        row = {"odd": object(), "transaction_id": ROW["id"], "ledger_id": 7, "revision": 1, "sequence": 5}
+        names = ("ledger_id", "transaction_id", "revision", "sequence")
+        insert_rows(connection, table(Revision), [row, {**row, "revision": 2}], names)
+        found = connection.execute(select(table(Revision)).where(Revision.ledger_id == 7)).all()
+        assert [(one.revision, one.asked) for one in found] == [(1, None), (2, None)]
+
+    undone(ledger, work)
+
+
+def test_bytes_are_kept_to_the_last(ledger: Ledger) -> None:
+    def work(connection: Connection) -> None:
+        row = {"ledger_id": 7, "transaction_id": ROW["id"], "revision": 1, "sequence": 5, "asked": bytes(range(32))}
+        insert_rows(connection, table(Revision), [row])
+        assert connection.execute(select(Revision.asked).where(Revision.ledger_id == 7)).scalar() == bytes(range(32))
+
+    undone(ledger, work)
+
+
+def test_more_rows_than_are_bound_at_once_are_all_stored(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "_AT_ONCE", 3)
+
+    def work(connection: Connection) -> None:
+        rows = [{**ROW, "id": f"{number:026}", "minor_units": -number - 1} for number in range(10)]
+        insert_rows(connection, table(Transaction), rows)
+        assert [row["minor_units"] for row in stored(connection, 7)] == [-number - 1 for number in range(10)]
+
+    undone(ledger, work)
+
+
+def test_a_row_that_lacks_a_column_stores_nothing(ledger: Ledger) -> None:
+    def work(connection: Connection) -> None:
+        with pytest.raises(KeyError):
+            insert_rows(connection, table(Transaction), [ROW, {"ledger_id": 7}])
+        assert stored(connection, 7) == []
+
+    undone(ledger, work)
