@@ -406,3 +406,28 @@ def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(
         assert "ing" in shown
         assert "[" in shown
         assert b"\x1b" not in said.stdout
+
+
+@pytest.mark.usefixtures("_booked")
+def test_what_is_no_file_is_written_to_and_a_link_stays_one(run: Run, tmp_path: Path) -> None:
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    whole = run("export", "csv").out.replace("\n", "\r\n").encode()  # the runner reads line ends as one
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        assert run("export", "csv", "-o", str(pipe)).status == 0
+        assert reader.communicate(timeout=30)[0] == whole
+    assert pipe.is_fifo()
+    assert run("export", "csv", "-o", str(link)).status == 0
+    assert link.is_symlink()
+    assert target.read_bytes() == whole
+
+
+def test_an_output_that_is_full_is_told_in_one_line(database_url: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "cashman", "--help"],
+            cwd=REPOSITORY, env=settings(database_url), stdout=full, stderr=subprocess.PIPE, timeout=60, check=False,
+        )  # fmt: skip
+    assert ran.returncode != 0
+    assert b"Traceback" not in ran.stderr

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import sys
 from typing import Any, Final
 
 import click
@@ -74,4 +75,7 @@ def cashman(context: click.Context, url: str | None, key: str | None, ledger: st
 def main() -> None:
     """Run what the arguments of the process ask for."""
     logging.basicConfig(level=logging.WARNING, format="cashman: %(message)s")
-    cashman(prog_name="cashman")
+    try:
+        cashman(prog_name="cashman")
+    except OSError as error:  # where it prints to is full
+        sys.exit(tell(Unreachable(f"what is told cannot be written: {error.strerror or error}")))

@@ -21,7 +21,7 @@ from cashman.cli.problems import BROKEN, fields, status_of, tell
 from cashman.cli.service import IMPORT_SECONDS_MAX, Answer, Local, Refused, Service, Unreachable, open_service
 from cashman.cli.tables import Column, as_json, plain, progress_bar, show_table, text_of
 from cashman.errors import Problem
-from cashman.limits import IMPORT_BYTES_MAX
+from cashman.limits import IMPORT_BYTES_MAX, IMPORT_FAULTS_MAX
 
 _FORM_BYTES_MAX: Final = 65_536
 """What a form may take beside the file."""
@@ -176,7 +176,10 @@ def _gathered(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     skipped = Counter(line["reason"] for line in lines if line["outcome"] == "skipped")
     many = {reason: count for reason, count in skipped.items() if count > SKIPPED_SHOWN_MAX}
     shown = [line for line in lines if line["outcome"] != "skipped" or line["reason"] not in many]
-    told = [{"line": None, "outcome": "skipped", "reason": f"{count} × {reason}"} for reason, count in many.items()]
+    told = []
+    for reason, count in many.items():
+        more = ", and more" if count >= IMPORT_FAULTS_MAX else ""
+        told.append({"line": None, "outcome": "skipped", "reason": f"{count}{more} × {reason}"})
     return [*shown, *told]
 
 
@@ -230,8 +233,13 @@ def _length(answer: Answer) -> int | None:
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is there when all of it is written, and as it was before where that fails."""
+    """A file that is there when all of it is written, and as it was before where that fails; a device is written to."""
+    path = path.resolve()  # a link stays one
     try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as device:
+                yield device
+            return
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
                 yield file
