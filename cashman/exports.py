@@ -7,9 +7,9 @@ from flask import Blueprint, Response
 from marshmallow import fields, post_load
 from marshmallow.validate import OneOf
 
-from cashman.contracts import contract
+from cashman.contracts import JSON, contract
 from cashman.current import ledger
-from cashman.errors import StoreUnavailable
+from cashman.errors import NotFound
 from cashman.exporting import Export
 from cashman.formats import EXPORTS
 from cashman.model.filter import FilterSchema
@@ -46,13 +46,17 @@ class ExportSchema(FilterSchema):
         return form, filter_ if type_ is None else replace(filter_, type=TransactionType(type_))
 
 
+def _schema_of(media_type: str) -> dict[str, str]:
+    return {"type": "object" if media_type == JSON else "string"}
+
+
 @bp.get(f"/<any({','.join(EXPORTS)}):format_name>")
 @contract(
     query=ExportSchema,
-    gives={format_.media_type: {"schema": {"type": "string"}} for format_ in EXPORTS.values()},
+    gives={format_.media_type: {"schema": _schema_of(format_.media_type)} for format_ in EXPORTS.values()},
     answers={200: "All that the filter leaves, the oldest first, as one snapshot."},
     headers=("Cashman-Head",),
-    problems=(StoreUnavailable,),
+    problems=(NotFound,),
 )
 def get_export(format_name: str) -> Response:
     """Write all transactions, or what a filter leaves of them, in a format that other programs read."""

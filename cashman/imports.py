@@ -120,19 +120,18 @@ def add_as(format_name: str) -> Response:
 
 
 def _import(format_name: str | None) -> Response:
+    books, asked = ledger(), load_query(ImportSchema)
+    preview, partial = (asked.get(name) == "true" for name in ("preview", "partial"))
+    file, name, mapping = _file()
+    if "mapping" in asked:
+        if mapping is not None:
+            raise Invalid(errors={"mapping": [message("Either a kept one, or one that comes with the file.")]})
+        mapping = mappings.find(books, asked["mapping"])
+    if mapping is not None:
+        format_name = format_name or "csv"
     if not _slots.acquire(blocking=False):
         raise unavailable(message("Too many imports are under way."))
-    file = None
     try:
-        books, asked = ledger(), load_query(ImportSchema)
-        preview, partial = (asked.get(name) == "true" for name in ("preview", "partial"))
-        file, name, mapping = _file()
-        if "mapping" in asked:
-            if mapping is not None:
-                raise Invalid(errors={"mapping": [message("Either a kept one, or one that comes with the file.")]})
-            mapping = mappings.find(books, asked["mapping"])
-        if mapping is not None:
-            format_name = format_name or "csv"
         source = off_loop(lambda: Source(file, name))
         outcome = import_file(
             books,
@@ -145,8 +144,7 @@ def _import(format_name: str | None) -> Response:
         )
     finally:
         _slots.release()
-        if file is not None:
-            file.close()  # an error's traceback may keep it, but then it holds nothing any more
+        file.close()  # an error's traceback may keep it, but then it holds nothing any more
     if outcome.refused and not (partial or preview):
         raise Invalid(errors=outcome.errors())
     language = asked_for()
@@ -214,7 +212,7 @@ def get_mapping(name: str) -> Response:
 
 
 @bp.put("/mappings/<mapping_name:name>")
-@contract(body=MappingSchema, answers={204: "Kept."})
+@contract(body=MappingSchema, answers={204: "Kept."}, problems=(NotFound,))
 def put_mapping(name: str) -> Response:
     """Keep a mapping under a name, in place of the one before."""
     mappings.save(ledger(), name, load_body(MappingSchema))
@@ -222,7 +220,7 @@ def put_mapping(name: str) -> Response:
 
 
 @bp.delete("/mappings/<mapping_name:name>")
-@contract(answers={204: "Kept no longer."})
+@contract(answers={204: "Kept no longer."}, problems=(NotFound,))
 def delete_mapping(name: str) -> Response:
     """Forget a mapping."""
     mappings.forget(ledger(), name)

@@ -89,7 +89,7 @@ def test_the_validator_sees_what_is_wrong(document: dict[str, Any]) -> None:
 
 def test_every_route_of_the_service_is_in_it_and_nothing_else(app: Flask, document: dict[str, Any]) -> None:
     routes = {
-        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        (method, re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         if not rule.endpoint.startswith(f"{OF_A_NAMED_LEDGER}.")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
