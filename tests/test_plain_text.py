@@ -325,5 +325,5 @@ def test_a_string_that_would_fill_the_memory_is_no_string() -> None:
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_an_entry_of_countless_lines_is_none(name: str) -> None:
     with pytest.raises(UnreadableFile, match="At most 5000 lines in one entry") as caught:
-        items_in(FORMATS[name], "2024-01-01 * \"x\"\n" + "  Assets:A  1 USD\n" * 5_001)
+        items_in(FORMATS[name], '2024-01-01 * "x"\n' + "  Assets:A  1 USD\n" * 5_001)
     assert list(caught.value.errors or ()) == [1]
