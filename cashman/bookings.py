@@ -23,6 +23,7 @@ from cashman.model.transaction import TransactionFields
 from cashman.translations import message
 
 _ULID: Final = re.compile(ULID_PATTERN, re.ASCII)
+_CALLED_CHARACTERS_MAX: Final = 100
 _KNOWN_MAX: Final = 10_000
 """So many different names of a kind are remembered as good."""
 _PLAIN: Final = re.compile(r"[!-~](?:[ -~]{0,398}[!-~])?", re.ASCII)
@@ -171,7 +172,13 @@ def bookings(
             _share_words(*booking.movements)
         for movement in booking.movements:
             movement.account = movement.account or account or MAIN_ACCOUNT
-            movement.description = movement.description or movement.payee or _last(movement.category) or "Imported"
+            movement.description = (
+                movement.description
+                or movement.payee
+                or _first(movement.notes)
+                or _last(movement.category)
+                or "Imported"
+            )
             errors = rules.broken(movement)
             if errors is not None:
                 break
@@ -228,6 +235,11 @@ def _unfit_legs(out: Movement, into: Movement) -> dict[str, list[str]] | None:
     if out.amount >= 0 or into.amount <= 0:
         return {"amount": [message("A transfer goes out of one account and into the other.")]}
     return None
+
+
+def _first(notes: str | None) -> str | None:
+    """What notes begin with, to call something by."""
+    return None if notes is None else " ".join(notes[:_CALLED_CHARACTERS_MAX].split()) or None
 
 
 def _last(category: str | None) -> str | None:

@@ -165,8 +165,8 @@ class _Booker:
         self.closes = closes
         self.outcome = Outcome()
         self._taken = 0
-        self._seen: set[str] = set()
-        """The ids of what this change books."""
+        self._seen: dict[str, State] = {}
+        """What this change books, by id."""
         self._groups: set[str] = set()
         """The groups of the file that have members already."""
         self._former: dict[str, int] = {}
@@ -346,14 +346,10 @@ class _Booker:
 
     def _is_new(self, booking: Booking, states: Sequence[State]) -> bool:
         """Whether nothing of it was booked before; else it is noted as skipped."""
-        if not any(self.batch.find(state["id"]) for state in states):
-            if len(states) == 1 and states[0]["id"] not in self._seen:
-                self._seen.add(states[0]["id"])
-                return True
-            ids = {state["id"] for state in states}
-            if not ids & self._seen and len(ids) == len(states):
-                self._seen |= ids
-                return True
+        ids = {state["id"] for state in states}
+        if not (ids & self._seen.keys() or any(self.batch.find(id_) for id_ in ids)) and len(ids) == len(states):
+            self._seen |= {state["id"]: state for state in states}
+            return True
         if booking.movements[0].reference is not None and not self._was_booked_so(states[0]):
             rule = message("Another transaction of this account has this reference, with another amount.")
             self._refuse(booking.line, {"reference": [rule]})
@@ -364,9 +360,11 @@ class _Booker:
 
     def _was_booked_so(self, state: State) -> bool:
         """Whether what has its id was first booked with its amount: a bank may change the day, and people the rest."""
-        found = self.batch.find(state["id"])
+        found = self._seen.get(state["id"]) or self.batch.find(state["id"])
         if found is None or found["minor_units"] == state["minor_units"]:
-            return True  # it stands in the same file, whose reader tells references apart; or nothing has changed
+            return True
+        if state["id"] in self._seen:
+            return False
         first = self.batch.first_state(state["id"])
         return first is None or first["minor_units"] == state["minor_units"]
 

@@ -104,7 +104,7 @@ class SharedLedgerSchema(Schema):
     error_messages = {"type": "Has to be a JSON object."}
 
     name = Text(maximum=NAME_CHARACTERS_MAX, required=True)
-    currency = CurrencyCode(load_default=None)
+    currency = CurrencyCode(load_default=None, allow_none=False)
 
 
 class LedgerNameSchema(Schema):

@@ -208,6 +208,7 @@ def _backup(path: Path, folder: Path | None) -> Iterator[Connection]:
     try:
         with files.engine_on(path, making=False).connect() as connection:
             revision = _revision_of(connection, str(path))
+            _check_tables(connection)
             _check_pages(connection)
             _check_seal(connection)
     except DBAPIError as error:
@@ -412,6 +413,19 @@ def heads(connection: Connection) -> list[Any]:
     return [Head(sequence, bytes(hash_)) for sequence, hash_ in rows]
 
 
+def _check_tables(connection: Connection) -> None:
+    """Refuse a file in which one of our tables is none: a view may have no end, and a trigger do anything."""
+    ours = {name for name, _ in _stored_tables()}
+    rows = connection.exec_driver_sql(
+        "SELECT type, name, tbl_name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+    )
+    for type_, name, of in rows:
+        if type_ == "view" and (name in ours or name == SEAL):
+            raise Tampered(f"the file is damaged: {name} is no table")
+        if type_ == "trigger" and of not in ours:
+            raise Tampered(f"the file is damaged: it has a trigger {name} that is not ours")
+
+
 def _check_pages(connection: Connection) -> None:
     """Have SQLite look at every page and every index of a file."""
     found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
@@ -448,6 +462,7 @@ def _sums_of_tables(connection: Connection) -> dict[str, tuple[int, str]]:
         if name == SEAL or name.startswith("stems"):  # which a restore makes anew
             continue
         key = ", ".join(f'"{column}"' for column in columns.get_pk_constraint(name)["constrained_columns"])
+        key = key or "rowid"  # a table of somebody else's
         rows = connection.exec_driver_sql(
             f'SELECT * FROM "{name}" ORDER BY {key}', execution_options={"yield_per": CHUNK_ROWS}
         )

@@ -17,7 +17,7 @@ from cashman.translations import LANGUAGES, SOURCE, Message, catalog, parameter_
 
 PACKAGE = Path(cashman.__file__).parent
 
-TOLD_TO_OPERATORS = ("config.py", "cli.py", "verify/", "migrations/", "translations/")
+TOLD_TO_OPERATORS = ("config.py", "cli/", "verify/", "migrations/", "translations/")
 """What these say stays English: it is told at the start, on the command line and in the log."""
 
 TELLERS = ("ValidationError", "AmountError", "unavailable")

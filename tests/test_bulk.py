@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from cashman.db import bulk, insert_rows, table
 from cashman.ledger import Ledger
+from cashman.model.expense import Expense
 from cashman.model.ledger import Revision
 from cashman.model.transaction import COLUMNS, Transaction
 from cashman.model.transaction_type import TransactionType
@@ -94,3 +96,26 @@ def test_a_row_that_lacks_a_column_stores_nothing(ledger: Ledger) -> None:
         assert stored(connection, 7) == []
 
     undone(ledger, work)
+
+
+def test_many_rows_are_stored_as_one_is(ledger: Ledger) -> None:
+    """PostgreSQL takes many by COPY."""
+    ids = [f"01ARZ3NDEKTSV4RRFFQ69G{number:04}" for number in range(bulk._COPIED)]
+
+    def work(connection: Connection) -> None:
+        insert_rows(connection, table(Transaction), [{**ROW, "id": id_} for id_ in ids])
+        found = stored(connection, 7)
+        assert [row.pop("id") for row in found] == ids
+        assert all(row == {name: ROW[name] for name in row} for row in found)
+
+    undone(ledger, work)
+
+
+def test_many_rows_of_which_one_breaks_a_rule_are_refused_as_one_is(ledger: Ledger) -> None:
+    for count in (2, bulk._COPIED):
+        rows = [{**ROW, "id": f"01ARZ3NDEKTSV4RRFFQ69G{number:04}"} for number in range(count - 1)]
+        with pytest.raises(IntegrityError):
+            ledger.books.database.write(
+                lambda connection, rows=rows: insert_rows(connection, table(Transaction), [*rows, rows[0]])
+            )
+    ledger.record(Expense("goes on", 1))  # on the connection after it

@@ -307,7 +307,7 @@ KINDS = "Not one of cash, bank, card, savings, loan, investment, other."
         ("20240228 x\n" + TWO, 1, {"line": [NO_LINE]}),
         ("what is this\n", 1, {"line": [NO_LINE]}),
         ("    assets:a  5 USD\n", 1, {"line": [NO_LINE]}),
-        ("i 2024-01-01 09:00:00 work\n", 1, {"line": ["A clock tells no movement of money."]}),
+        ("i 2024-01-01 09:00:00 work\n", 1, {"line": ["A time entry is no movement of money."]}),
         ('account assets:a  ; cashman-kind:chest, cashman-currency:USD\n', 1, {"account": [KINDS]}),
         ('2024-01-01 x  ; cashman-notes:"\\q"\n' + TWO, 1, {"line": [NOT_JSON]}),
         ("2024-01-01 x  ; cashman-id:5\n" + TWO, 1, {"id": [ULID_RULE]}),

@@ -728,3 +728,10 @@ def test_what_has_no_words_is_called_after_what_it_has(ledger: Ledger) -> None:
         ),
     )
     assert sorted(one["description"] for one in standing(ledger).values()) == ["Imported", "Luigi", "Pizza"]
+
+
+def test_one_reference_for_two_amounts_of_one_file_is_refused(ledger: Ledger) -> None:
+    csv = "id,date,amount,description\n7,2026-01-01,-5.00,tea\n7,2026-01-02,-6.00,milk\n"
+    with_two = imported(ledger, csv)
+    assert [(line.line, list(line.errors or ())) for line in with_two.lines] == [(3, ["reference"])]
+    assert imported(ledger, csv.replace("-6.00", "-5.00")).skipped == 1

@@ -1118,3 +1118,37 @@ def test_what_is_not_sound_is_1(command: Any, ledger: Ledger, database_url: str,
     status, _, error = command(database_url, "copy", "--to", f"sqlite:///{tmp_path / 'new.db'}")
     assert (status, error.startswith("cashman: transactions")) == (1, True)
     assert not (tmp_path / "new.db").exists()
+
+
+def test_a_table_of_somebody_elses_goes_along_in_a_backup(tmp_path: Path) -> None:
+    books = Books(db.connect(f"sqlite:///{tmp_path}/books.db"))
+    books.own_ledger().record(Expense("pizza", 50))
+    with sqlite3.connect(tmp_path / "books.db") as connection:
+        connection.execute("CREATE TABLE extra (a)")
+        connection.execute("INSERT INTO extra VALUES (1)")
+    connection.close()
+    assert moving.back_up(books.database, tmp_path / "backup").ledgers
+    books.database.close()
+
+
+@pytest.mark.parametrize(
+    ("hostile", "told"),
+    [
+        ("ALTER TABLE users RENAME TO u0; CREATE VIEW users AS"
+         " WITH RECURSIVE r(id) AS (SELECT 1 UNION ALL SELECT 1 FROM r) SELECT * FROM r", "users is no table"),
+        ("CREATE TABLE x (a); CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; END", "a trigger t that is not ours"),
+    ],
+)  # fmt: skip
+def test_a_backup_with_a_view_or_a_trigger_of_somebody_elses_is_refused(
+    hostile: str, told: str, tmp_path: Path
+) -> None:
+    books = Books(db.connect(f"sqlite:///{tmp_path}/books.db"))
+    books.own_ledger().record(Expense("pizza", 50))
+    moving.back_up(books.database, tmp_path / "backup")
+    books.database.close()
+    with sqlite3.connect(tmp_path / "backup") as connection:
+        connection.executescript(f"DROP TABLE backup_seal; {hostile}")
+    connection.close()
+    target = db.connect(f"sqlite:///{tmp_path}/target.db")
+    with pytest.raises(Tampered, match=told):
+        moving.restore(tmp_path / "backup", target)

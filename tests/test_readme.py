@@ -76,7 +76,8 @@ def tour(text: str) -> list[tuple[str, str]]:
 def run_tour(text: str, database_url: str) -> list[tuple[str, str, str]]:
     """Each command of a text, what it is said to print and what it prints: all in one shell, against one new ledger."""
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
+        # Without the width of a terminal, which the parallel runs of pytest name, and tables would be cut to.
+        **{name: value for name, value in os.environ.items() if not name.startswith(PREFIX) and name != "COLUMNS"},
         "CASHMAN_DATABASE_URL": database_url,
         "PYTHONPATH": str(REPOSITORY),
     }

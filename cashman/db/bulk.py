@@ -8,9 +8,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 
 _AT_ONCE: Final = 5_000
 """So many rows are bound at once: memory stays flat, and PostgreSQL's driver gives way to others in between."""
+_COPIED: Final = 100
+"""From so many rows on COPY is worth it."""
 _Processor = tuple[int, Callable[[Any], Any]]
 
 
@@ -41,7 +44,26 @@ def insert_rows(
         values: list[Any] = list(map(take, rows[start : start + _AT_ONCE]))
         if processors:
             values = [_processed(value, processors) for value in values]
-        connection.exec_driver_sql(sql, values)
+        if len(values) >= _COPIED and connection.dialect.name == "postgresql":
+            _copy(connection, into, names, values)
+        else:
+            connection.exec_driver_sql(sql, values)
+
+
+def _copy(connection: Connection, into: Table, names: tuple[str, ...], values: list[Any]) -> None:
+    """PostgreSQL's own way to take many rows, several times as fast; what it refuses is raised as of any statement."""
+    quote = connection.dialect.identifier_preparer.quote
+    sql = f"COPY {quote(into.name)} ({', '.join(map(quote, names))}) FROM STDIN"
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(sql) as copy:
+            for row in values:
+                copy.write_row(row)
+    except connection.dialect.loaded_dbapi.Error as error:
+        gone = connection.dialect.is_disconnect(error, driver, None)
+        raise DBAPIError.instance(
+            sql, None, error, connection.dialect.loaded_dbapi.Error, True, gone, connection.dialect
+        ) from error
 
 
 def _processed(value: tuple[Any, ...], processors: list[_Processor]) -> tuple[Any, ...]:

@@ -92,7 +92,7 @@ NAMES: Final[Mapping[str, str]] = {
         category, category name, spending category, kategorie, categorie, categoria, rubrik, rubrique, rubro
     """,
     "payee": """
-        payee, payee name, merchant, merchant name, counterparty, counter party, counterparty name, name
+        payee, payee name, partner name, merchant, merchant name, counterparty, counter party, counterparty name, name
         beneficiary, recipient
         payer
         begunstigter zahlungspflichtiger, zahlungsempfanger in, zahlungspflichtige r, auftraggeber empfanger

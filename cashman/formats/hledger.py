@@ -274,7 +274,7 @@ class _Reader:
         elif word[0] in "~=":
             yield Skipped(block.line, message("A rule is not followed: only what is booked is read."))
         elif word in ("i", "o", "b", "h", "I", "O"):
-            yield Refused(block.line, {"line": [message("A clock tells no movement of money.")]})
+            yield Refused(block.line, {"line": [message("A time entry is no movement of money.")]})
         elif word in ("P", "alias"):
             yield Skipped(block.line, message("{directive}: no movement of money.", directive=word))
         elif word not in _QUIET and word[0] != "Y":
