@@ -1,7 +1,11 @@
 """Real files of banks, apps and other books: each imports to the right count and sum, and a second time to nothing."""
 
+import csv
+import io
 import json
 import os
+import shutil
+import subprocess
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +15,8 @@ import pytest
 from conftest import missing
 from filing import position, sound
 from flask.testing import FlaskClient
+from test_beancount import script
+from test_hledger import ask, balances
 
 from cashman.ledger import Ledger
 
@@ -124,3 +130,39 @@ def test_three_years_of_another_programs_books_come_in_whole_and_once(client: Fl
     again = exact(client.post("/import", data=data))
     assert (again["booked"], again["refused"], position(ledger)) == (0, 0, before)
     sound(ledger)
+
+
+def figures(client: FlaskClient) -> dict[str, Decimal]:
+    """What the reports say of every account and category, by the name that plain-text accounting gives it."""
+    found = {line["account"]: Decimal(line["balance"]) for line in exact(client.get("/balances"))}
+    for line in exact(client.get("/reports/summary?by=category")):
+        for kind, root in (("expense", "Expenses"), ("income", "Income")):
+            found[f"{root}:{line['category']}"] = -Decimal(line[kind])
+    return {name: figure for name, figure in found.items() if figure}
+
+
+def test_beancount_computes_the_figures_of_our_reports_from_what_we_export(client: FlaskClient, tmp_path: Path) -> None:
+    assert client.post("/import", data=content_of("household.csv")).status_code == 200
+    path = tmp_path / "household.beancount"
+    path.write_bytes(client.get("/export/beancount").data)
+    checked = subprocess.run([script("bean-check"), path], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    query = "SELECT account, sum(number) AS total GROUP BY account"
+    asked = subprocess.run([script("bean-query"), "-f", "csv", path, query], capture_output=True, text=True, check=True)
+    rows = csv.DictReader(io.StringIO(asked.stdout))
+    theirs = {row["account"].strip(): Decimal(row["total"].strip()) for row in rows}
+    assert {name: total for name, total in theirs.items() if total} == figures(client)
+
+
+def test_hledger_computes_the_figures_of_our_reports_from_what_we_export(client: FlaskClient) -> None:
+    program = shutil.which("hledger")
+    if program is None:
+        missing("hledger")
+    assert program is not None
+    assert client.post("/import", data=content_of("household.csv")).status_code == 200
+    journal = client.get("/export/hledger").text
+    ask(program, journal, "check", "--strict")
+    theirs = {account: amount for (account, _), amount in balances(program, journal).items()}
+    ours = figures(client)
+    assert len(ours) > 20
+    assert theirs == ours
