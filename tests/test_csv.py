@@ -644,3 +644,13 @@ def test_whatever_a_bank_writes_is_read_exactly(
         lines.append([day.strftime(form), *cells])
     data = "\n".join(separator.join(line) for line in lines)
     assert figures(data) == [(day.isoformat(), f"{cents / Decimal(100):.2f}") for day, cents in rows]
+
+
+def test_what_has_a_state_in_place_of_its_day_is_passed_over() -> None:
+    found = read(
+        "Buchungstag;Buchungstext;Umsatz in EUR\noffen;Karte;-5,00\n05.01.2024;Kiosk;-2,80\n07.01.2024;Bäcker;-3,00\n"
+    )
+    assert [(item.line, item.reason) for item in found if isinstance(item, Skipped)] == [
+        (2, "The bank has not booked it: its status is offen."),
+    ]
+    assert [item.amount for item in found if isinstance(item, Movement)] == [Decimal("-2.80"), Decimal("-3.00")]

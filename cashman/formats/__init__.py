@@ -68,5 +68,9 @@ def recognize(source: Source) -> Format:
     for one in (*named, *fitting):
         return one
     raise unreadable(
-        message("It is in none of the formats that can be imported: {formats}.", formats=", ".join(IMPORTS))
+        message(
+            "It is in none of the formats that can be imported: {formats}. "
+            "What the columns of a CSV file mean can be said by a mapping.",
+            formats=", ".join(IMPORTS),
+        )
     )

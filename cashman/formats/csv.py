@@ -501,8 +501,7 @@ class _Reading:
             return
         by_role = _Cells._make(self._get([*cells, ""]))
         if self._unbooked[by_role.state]:
-            state = by_role.state.strip()
-            yield Skipped(line, message("The bank has not booked it: its status is {status}.", status=state))
+            yield _unbooked(line, by_role.state)
             return
         day = self._habits.days[by_role.date]
         number, currency, errors = self._number(by_role)
@@ -546,6 +545,8 @@ class _Reading:
         told = "".join((by_role.date, by_role.amount, by_role.debit, by_role.credit))
         if not any(map(str.isdigit, told)):
             return Skipped(line, message("It has no date and no amount."))
+        if self._unbooked[by_role.date]:
+            return _unbooked(line, by_role.date)
         if self._habits.days[by_role.date] is None:
             errors = {"date": [_no_date(by_role.date)], **errors}
         return Refused(line, errors)
@@ -616,6 +617,10 @@ class _Reading:
             yield Transfer(line=movement.line, out=movement, into=into)
         else:
             yield from self._halves.add(movement)
+
+
+def _unbooked(line: int, state: str) -> Skipped:
+    return Skipped(line, message("The bank has not booked it: its status is {status}.", status=state.strip()))
 
 
 def _no_date(text: str) -> str:

@@ -219,7 +219,7 @@ _TOTALS: Final = """
 
 _UNBOOKED: Final = """
     pending, reverted, declined, denied, failed, cancelled, canceled, rejected, refused, expired, void, voided, reversed
-    vorgemerkt, ausstehend, abgelehnt, storniert, fehlgeschlagen
+    vorgemerkt, ausstehend, offen, abgelehnt, storniert, fehlgeschlagen
     en attente, annule, annulee, refuse, refusee, rejete, rejetee
     pendiente, cancelado, cancelada, rechazado, rechazada, anulado, anulada
     pendente, recusado, recusada, estornado, estornada, cancelado
