@@ -69,7 +69,11 @@ class Chart:
 
     def with_account(self, account: AccountRow) -> "Chart":
         """The same with an account, new or changed."""
-        return self._with_accounts({**self.accounts, account["id"]: account})
+        accounts = {**self.accounts, account["id"]: account}
+        if account["id"] in self.accounts:
+            return self._with_accounts(accounts)
+        # One of many that an import opens: each name is looked at once.
+        return replace(self, accounts=accounts, account_ids={**self.account_ids, account["name"]: account["id"]})
 
     def without_account(self, id_: int) -> "Chart":
         """The same without an account."""
