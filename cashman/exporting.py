@@ -3,6 +3,7 @@
 import datetime as dt
 import threading
 import time
+import weakref
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -47,6 +48,7 @@ class Export:
         self._deadline = time.monotonic() + EXPORT_SECONDS_MAX
         self._stack = ExitStack()
         self._stack.callback(_slots.release)
+        self._end = weakref.finalize(self, self._stack.close)  # also where somebody forgets to
         try:
             connection = self._stack.enter_context(self._database.snapshot())
             standing = ledger.books.charts.at(connection, ledger.id)
@@ -84,7 +86,7 @@ class Export:
 
     def close(self) -> None:
         """Give back what it holds."""
-        self._stack.close()
+        self._end()
 
 
 def _joined(parts: Iterable[str]) -> Generator[bytes]:
