@@ -38,8 +38,12 @@ def engine_on(path: Path, *, making: bool) -> Engine:
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        for pragma in _MAKING if making else _READING:
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in _MAKING if making else _READING:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()  # nobody else knows of it
+            raise
         return connection
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
