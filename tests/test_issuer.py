@@ -175,7 +175,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.passed = 0.0
-        self._began = time.time(), time.monotonic()
+        # Whole seconds: what is added to others, and taken off again, may be a hair off.
+        self._began = float(int(time.time())), float(int(time.monotonic()))
 
     def time(self) -> float:
         return self._began[0] + self.passed

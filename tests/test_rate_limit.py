@@ -28,7 +28,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that requests are counted by."""
-    clock = Clock(time.monotonic())
+    clock = Clock(float(int(time.monotonic())))  # whole seconds: sums of others may be a hair off
     monkeypatch.setattr(time, "monotonic", clock)
     return clock
 
