@@ -71,16 +71,13 @@ class Outcome:
     """What was skipped and refused, and of a preview what would be booked; not more than IMPORT_FAULTS_MAX of each."""
 
     def note(self, line: Line) -> None:
-        """Count what became of a line, and keep it where it is one of the first."""
+        """Count a line that is not booked, and keep it where it is one of the first."""
         if line.outcome == "skipped":
             self.skipped += 1
             told = self.skipped
-        elif line.outcome == "refused":
+        else:
             self.refused += 1
             told = self.refused
-        else:
-            self.booked += len(line.states)
-            told = self.booked
         if told <= IMPORT_FAULTS_MAX:
             self.lines.append(line)
 
