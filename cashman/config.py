@@ -7,7 +7,8 @@ import difflib
 import ipaddress
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -29,15 +30,39 @@ SECRET_CHARACTERS_MIN: Final = 10
 
 INSTANCE_FOLDER: Final = Path(__file__).resolve().parent.parent / "instance"
 
+SERVER_SETTINGS: Final = {
+    "PORT": ("5000", "The port to serve on."),
+    "WEB_CONCURRENCY": ("2", "How many worker processes."),
+}
+"""What bootstrap.sh and gunicorn.conf.py read: each with its default and its meaning."""
+
+HIDDEN: Final = "…"
+"""What is shown in place of a secret."""
+_PASSWORD: Final = re.compile(r"(?<=://)([^:@/?#]*):([^/?#]*)@")
+_SECRET_PARAMETER: Final = re.compile(r"(?i)([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]+")
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown: no password, neither before the host nor among the parameters."""
+    return _SECRET_PARAMETER.sub(rf"\1{HIDDEN}", _PASSWORD.sub(rf"\1:{HIDDEN}@", url))
+
 
 class Config(SimpleNamespace):
     """The settings in force, one attribute each, named and typed by `ConfigSchema`."""
 
     def __repr__(self) -> str:
         """All of them, with what is secret left out."""
-        secret = {name for name, field in ConfigSchema().fields.items() if field.metadata.get("secret")}
-        shown = (f"{name}={'…' if value and name in secret else repr(value)}" for name, value in vars(self).items())
-        return f"Config({', '.join(shown)})"
+        return f"Config({', '.join(f'{name}={_shown(name, value)!r}' for name, value in vars(self).items())})"
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A setting that is in force: under its variable, as it may be shown, and where it comes from."""
+
+    setting: str
+    value: Any
+    source: str
+    """`environment` or `default`."""
 
 
 def _is_time_zone(name: str) -> None:
@@ -184,6 +209,44 @@ class ConfigSchema(Schema):
     @post_load
     def make_config(self, data: dict[str, Any], **_: Any) -> Config:
         return Config(**data)
+
+
+def _shown(name: str, value: Any) -> Any:
+    """The value of a setting as it may be shown."""
+    if value and ConfigSchema().fields[name].metadata.get("secret"):
+        return HIDDEN
+    return without_password(value) if isinstance(value, str) else value
+
+
+def in_force(environment: Mapping[str, str]) -> Iterator[InForce]:
+    """Every setting that an environment comes to; raises ConfigurationError as `load` does."""
+    for name, value in vars(load(environment)).items():
+        variable = PREFIX + name.upper()
+        yield InForce(variable, _shown(name, value), _source(variable, environment))
+    for variable, (default, _) in SERVER_SETTINGS.items():
+        yield InForce(variable, environment.get(variable) or default, _source(variable, environment))
+
+
+def _source(variable: str, environment: Mapping[str, str]) -> str:
+    # An empty PORT counts for none in bootstrap.sh; an empty setting of ours is what it says.
+    given = variable in environment and (environment[variable] or variable not in SERVER_SETTINGS)
+    return "environment" if given else "default"
+
+
+def markdown() -> str:
+    """The README's table of settings."""
+    rows = [
+        (f"`{PREFIX}{name.upper()}`", _default_text(field.load_default), field.metadata["description"])
+        for name, field in ConfigSchema().fields.items()
+    ]
+    rows += [(f"`{variable}`", f"`{default}`", meaning) for variable, (default, meaning) in SERVER_SETTINGS.items()]
+    lines = ["| setting | default | meaning |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _default_text(default: Any) -> str:
+    text = "" if default in (None, ()) else f"`{default}`"
+    return text.replace(str(INSTANCE_FOLDER), "…/instance")
 
 
 def _rules(told: Any) -> list[str]:

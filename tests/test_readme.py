@@ -17,10 +17,10 @@ from marshmallow import Schema
 from sqlalchemy import inspect
 
 from benchmarks import servers
-from cashman import cli, db, door, errors, headers, limits
+from cashman import cli, config, db, door, errors, headers, limits
 from cashman.access import Access
 from cashman.access.signing import signing_keys
-from cashman.config import INSTANCE_FOLDER, PREFIX, ConfigSchema
+from cashman.config import PREFIX, ConfigSchema
 from cashman.documentation import OF_A_NAMED_LEDGER, make_document
 from cashman.index import create_app
 from cashman.ledger import Books
@@ -116,21 +116,6 @@ def shape(output: str) -> str:
     return re.sub(rf"(?m)^({'|'.join(sorted(ON_EVERY_ANSWER))}): .*\n", "", f"{output.strip()}\n").strip()
 
 
-def settings_table() -> str:
-    """The README's table of settings."""
-    bootstrap = (REPOSITORY / "bootstrap.sh").read_text(encoding="utf-8")
-    rows = []
-    for name, field in ConfigSchema().fields.items():
-        default = "" if field.load_default in (None, ()) else f"`{field.load_default}`"
-        default = default.replace(str(INSTANCE_FOLDER), "…/instance")
-        rows.append((f"`{PREFIX}{name.upper()}`", default, field.metadata["description"]))
-    for name, description in (("PORT", "The port to serve on."), ("WEB_CONCURRENCY", "How many worker processes.")):
-        default = re.search(rf'{name}="\${{{name}:-(\d+)}}"', bootstrap).group(1)
-        rows.append((f"`{name}`", f"`{default}`", description))
-    lines = ["| setting | default | meaning |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines) + "\n"
-
-
 @pytest.mark.parametrize("name", ["tour", "who", "cli"])
 def test_the_commands_print_what_the_readme_says(name, tmp_path):
     if shutil.which("curl") is None:
@@ -143,7 +128,10 @@ def test_the_commands_print_what_the_readme_says(name, tmp_path):
 
 
 def test_the_settings_are_those_of_the_schema():
-    assert section("settings") == settings_table()
+    assert section("settings") == config.markdown()
+    bootstrap = (REPOSITORY / "bootstrap.sh").read_text(encoding="utf-8")
+    for variable, (default, _) in config.SERVER_SETTINGS.items():
+        assert f'{variable}="${{{variable}:-{default}}}"' in bootstrap
 
 
 def test_the_example_environment_names_every_setting():

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "journal": "books:journal",
     "user": "users:user",
     "keys": "users:keys",
+    "config": "settings:show_config",
     "demo": "demo:demo",
     "completion": "completion:completion",
 }

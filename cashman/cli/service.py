@@ -301,11 +301,12 @@ def open_service(*, makes: bool = False) -> Service:
 
 def open_local(*, makes: bool = False) -> Local:
     """The service on the books here; no other will do."""
-    _refuse_url()
+    refuse_url()
     return Local(_reach().ledger, makes=makes)
 
 
-def _refuse_url() -> None:
+def refuse_url() -> None:
+    """Refuse --url for what is about this machine."""
     if _reach().url is not None:
         raise click.UsageError("This works on the database itself, where the service runs: not with --url.")
 
@@ -315,7 +316,7 @@ def open_books() -> "Books":
     from cashman import config, db
     from cashman.ledger import Books
 
-    _refuse_url()
+    refuse_url()
     if _reach().ledger is not None:
         raise click.UsageError("This is about all ledgers: not with --ledger.")
     settings = config.load(os.environ)
