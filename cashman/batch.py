@@ -148,7 +148,13 @@ class Batch:
         self.connection = connection
         self.ledger_id = ledger_id
         self.chain = Chain.lock(connection, ledger_id)
-        self._chart_before = charts.get(connection, ledger_id, self.chain.chart_sequence, self.chain.renamed_sequence)
+        self._chart_before = charts.get(
+            connection,
+            ledger_id,
+            self.chain.chart_sequence,
+            self.chain.chart_hash,
+            self.chain.renamed_sequence,
+        )
         rows = states_by_id(connection, ledger_id, ids)
         groups = {row.group for row in rows if row.group is not None}
         if groups:

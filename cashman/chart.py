@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from cashman.db import table
 from cashman.errors import Invalid
-from cashman.journal import Head
+from cashman.journal import Head, chart_hash
 from cashman.limits import CHARTS_MAX
 from cashman.model.account import Account
 from cashman.model.ledger import Category, JournalHead, LedgerRecord
@@ -40,6 +40,7 @@ _standing = select(
     JournalHead.sequence,
     JournalHead.hash,
     JournalHead.chart_sequence,
+    chart_hash,
     JournalHead.renamed_sequence,
     JournalHead.next_expiry,
 ).where(JournalHead.ledger_id == bindparam("ledger_id"))
@@ -66,6 +67,8 @@ class Chart:
     account_ids: Mapping[str, int]
     category_ids: Mapping[str, int]
     """Of merged categories the one that takes what is new."""
+    hash: bytes | None = None
+    """Of the entry `sequence`."""
 
     def with_account(self, account: AccountRow) -> "Chart":
         """The same with an account, new or changed."""
@@ -164,21 +167,23 @@ class Charts:
     def at(self, connection: Connection, ledger_id: int) -> Standing:
         """Where a ledger stands in this transaction."""
         row = connection.execute(_standing, {"ledger_id": ledger_id}).one()
-        chart = self.get(connection, ledger_id, row.chart_sequence, row.renamed_sequence)
+        chart = self.get(connection, ledger_id, row.chart_sequence, row.chart_hash, row.renamed_sequence)
         return Standing(Head(row.sequence, row.hash), chart, row.next_expiry)
 
-    def get(self, connection: Connection, ledger_id: int, sequence: int, renamed_sequence: int) -> Chart:
+    def get(
+        self, connection: Connection, ledger_id: int, sequence: int, hash_: bytes | None, renamed_sequence: int
+    ) -> Chart:
         """The chart as it is after a journal entry, which is the newest about it in this transaction."""
         known = self._known.get(ledger_id)
-        if known is None or known.sequence != sequence:
+        if known is None or hash_ is None or (known.sequence, known.hash) != (sequence, hash_):
             self._known.pop(ledger_id, None)
             if len(self._known) >= CHARTS_MAX:
                 self._known.pop(next(iter(self._known)))
-            known = self._known[ledger_id] = _load(connection, ledger_id, sequence, renamed_sequence)
+            known = self._known[ledger_id] = _load(connection, ledger_id, sequence, hash_, renamed_sequence)
         return known
 
 
-def _load(connection: Connection, ledger_id: int, sequence: int, renamed_sequence: int) -> Chart:
+def _load(connection: Connection, ledger_id: int, sequence: int, hash_: bytes | None, renamed_sequence: int) -> Chart:
     named = {"ledger_id": ledger_id}
     ledger = connection.execute(_ledger, named).one()
     accounts = {row.id: dict(row._mapping) for row in connection.execute(_accounts, named)}
@@ -196,4 +201,5 @@ def _load(connection: Connection, ledger_id: int, sequence: int, renamed_sequenc
         categories=categories,
         account_ids={row["name"]: id_ for id_, row in accounts.items()},
         category_ids=_ids_by_path(categories.items()),
+        hash=hash_,
     )

@@ -62,6 +62,18 @@ def hash_entry(line: bytes) -> bytes:
 
 _encode = msgspec.json.Encoder().encode
 
+chart_hash = (
+    select(JournalEntry.hash)
+    .where(JournalEntry.ledger_id == JournalHead.ledger_id, JournalEntry.sequence == JournalHead.chart_sequence)
+    .correlate(JournalHead)
+    .scalar_subquery()
+    .label("chart_hash")
+)
+"""The newest entry about the chart by its hash: on a standby that was promoted its number may be another entry's.
+
+Nothing where PostgreSQL has waited for the head of a writer that has just appended it.
+"""
+
 _locked_head = (
     select(
         LedgerRecord.ulid,
@@ -69,6 +81,7 @@ _locked_head = (
         JournalHead.hash,
         JournalHead.recorded_at,
         JournalHead.chart_sequence,
+        chart_hash,
         JournalHead.renamed_sequence,
         JournalHead.next_expiry,
     )
@@ -125,6 +138,8 @@ class Chain:
         self.recorded_at = recorded_at
         self.chart_sequence = 0
         """The newest entry that is not about a transaction."""
+        self.chart_hash: bytes | None = None
+        """Its hash as the transaction has found it; None where it is not known."""
         self.renamed_sequence = 0
         """The newest entry that gave something another name."""
         self.next_expiry: dt.datetime | None = None
@@ -138,6 +153,7 @@ class Chain:
         row = connection.execute(_locked_head, {"ledger_id": ledger_id}).one()
         chain = cls(ledger_id, row.ulid, Head(row.sequence, row.hash), row.recorded_at)
         chain.chart_sequence, chain.renamed_sequence = row.chart_sequence, row.renamed_sequence
+        chain.chart_hash = row.chart_hash
         chain.next_expiry = row.next_expiry
         return chain
 

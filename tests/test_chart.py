@@ -1,15 +1,20 @@
 """The chart: names behind ids, the nearest of them, what lies below a category; copies never change the original."""
 
+import contextlib
 import datetime as dt
+import shutil
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
+from cashman import db
 from cashman.chart import Chart, Charts
 from cashman.errors import Invalid, NameTaken
 from cashman.ledger import OWN_LEDGER, Books, found_ledger
+from cashman.model.income import Income
 
 NOW = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
 
@@ -180,3 +185,24 @@ def test_only_so_many_ledgers_are_known_at_once(books: Books, monkeypatch: pytes
     known = [ledger_id for ledger_id in (OWN_LEDGER, 2, 3, 4) if books.charts.known(ledger_id) is not None]
     assert known == [3, 4]
     assert books.own_ledger().chart()[0].ulid  # and who is forgotten is read again
+
+
+def test_an_entry_of_the_same_number_in_another_history_is_another_chart(
+    books: Books, engine_name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """As on a standby that was promoted without the newest entries: its next ones have their numbers."""
+    with contextlib.ExitStack() as closing:
+        if engine_name == "sqlite":
+            url = f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), tmp_path / 'other.db')}"
+        else:
+            url = closing.enter_context(request.getfixturevalue("postgresql_databases").one())
+        other = Books(db.connect(url))
+        closing.callback(other.database.close)
+        for kept, category in ((books, "Food"), (other, "Fuel")):
+            kept.own_ledger().record(Income("lottery", 1, category=category))
+        charts = Charts()
+        shown = [
+            kept.database.read(lambda connection: charts.at(connection, OWN_LEDGER).chart) for kept in (books, other)
+        ]
+        assert shown[0].sequence == shown[1].sequence
+        assert [list(chart.categories.values()) for chart in shown] == [["Food"], ["Fuel"]]

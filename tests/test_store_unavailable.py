@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -374,6 +375,38 @@ def test_a_standby_is_read_and_written_once_it_is_promoted(
     finally:
         own_postgresql.promote()
     postgresql_household.is_back()
+
+
+def test_what_a_synchronous_standby_was_not_waited_for_is_not_acknowledged(
+    postgresql_household: Household, own_postgresql: OwnPostgresql
+) -> None:
+    """Somebody cancels the wait: COMMIT succeeds then, and only warns that the standby may not have it."""
+    document, headers = {"description": "waits", "amount": 1}, {"Idempotency-Key": "waits"}
+    answers: list[TestResponse] = []
+
+    def book() -> None:
+        answers.append(postgresql_household.client.post("/expenses", json=document, headers=headers))
+
+    with psycopg.connect(own_postgresql.admin_url, autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        admin.execute("SELECT pg_reload_conf()")
+        try:
+            booking = threading.Thread(target=book)
+            booking.start()
+            cancelled = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            deadline = time.monotonic() + 20
+            while not admin.execute(cancelled).fetchall():
+                assert time.monotonic() < deadline, "nobody waits for the standby"
+                time.sleep(0.05)
+            booking.join(20)
+        finally:
+            admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            admin.execute("SELECT pg_reload_conf()")
+    postgresql_household.is_refused(answers[0])
+    book()
+    assert answers[1].status_code == 204
+    assert answers[1].headers["Idempotency-Replayed"] == "true"
+    assert [row["description"] for row in postgresql_household.client.get("/expenses").json].count("waits") == 1
 
 
 def test_a_full_postgresql_is_read_and_not_written(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import missing
 
-from torture import crash, power_cut, repeats, slow_clients, sync_before_answer, tamper
+from torture import crash, failover, power_cut, repeats, slow_clients, sync_before_answer, tamper
 from torture.service import Broken, Impossible
 
 pytestmark = pytest.mark.alone
@@ -162,3 +162,27 @@ def test_strace_is_wanted_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(Impossible, match="strace is not installed"):
         sync_before_answer.sync_before_answer()
+
+
+# PostgreSQL with a standby.
+
+
+def test_failover_loses_nothing_and_does_nothing_twice() -> None:
+    figures = possible(failover.failover, promotions=1, restarts=1, clients=6, seed=3)
+    check = {name: figures[name] for name in failover.WRONG}
+    assert check == dict.fromkeys(failover.WRONG, 0)
+    assert figures["acknowledged"] > 20
+    assert (figures["cashman verify"], figures["verify_journal.py"]) == ("sound", "sound")
+
+
+def test_an_asynchronous_standby_does_lose() -> None:
+    figures = possible(failover.without_synchrony, seed=1)
+    assert figures["lost"] > 0
+
+
+@pytest.mark.parametrize("with_keys", [True, False])
+def test_a_connection_that_is_cut_after_commit_is_one_booking_under_a_key(with_keys: bool) -> None:
+    figures = possible(failover.cut_after_commit, cuts=4, seed=1, with_keys=with_keys)
+    assert (figures["lost"], figures["doubled"]) == (0, 0 if with_keys else 4)
+    assert figures["answered 503"] >= 4
+    assert figures["cashman verify"] == "sound"

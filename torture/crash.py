@@ -9,6 +9,7 @@ With --without-keys the clients repeat their requests without a key: the control
 """
 
 import argparse
+import contextlib
 import json
 import random
 import sys
@@ -51,30 +52,37 @@ class Told:
     repeated: int = 0
     replayed: int = 0
     hung: int = 0
+    newest: float = 0.0
+    """When the newest request that was acknowledged was sent."""
     wrong: list[str] = field(default_factory=list)
 
 
 class Client(threading.Thread):
-    """One client, which does one thing after the other until it is told to end."""
+    """One client, which does one thing after the other until it is told to end.
 
-    def __init__(self, name: str, port: int, seed: str, *, with_keys: bool) -> None:
+    Of several instances it asks one until that has no answer, and then the next.
+    """
+
+    def __init__(self, name: str, *ports: int, seed: str, with_keys: bool = True) -> None:
         super().__init__(name=name, daemon=True)
         self.told = Told()
         self.ending = threading.Event()
         self._chance = random.Random(f"{seed}/{name}")
-        self._caller = Caller(port)
+        self._callers = [Caller(port) for port in ports]
+        self._caller = self._callers[0]
         self._with_keys = with_keys
         self._number = 0
 
     def run(self) -> None:
-        with self._caller:
-            while not self.ending.is_set() and not self.told.wrong:
-                self._number += 1
-                self._chance.choices(
-                    [self._record, self._record_with_id, self._record_batch, self._change, self._void],
-                    [50, 15, 5, 20, 10],
-                )[0]()
-        self.told.hung = self._caller.hung
+        while not self.ending.is_set() and not self.told.wrong:
+            self._number += 1
+            self._chance.choices(
+                [self._record, self._record_with_id, self._record_batch, self._change, self._void],
+                [50, 15, 5, 20, 10],
+            )[0]()
+        self.told.hung = sum(caller.hung for caller in self._callers)
+        for caller in self._callers:
+            caller.close()
 
     def _until_answered(self, method: str, path: str, body: Any, *, key: bool = True) -> Answer | None:
         """Repeat the request until there is an answer that settles it; None where it is not a success."""
@@ -82,16 +90,19 @@ class Client(threading.Thread):
         if key and self._with_keys:
             headers["Idempotency-Key"] = f"{self.name}-{self._number}"
         while True:
+            begun = time.monotonic()
             answer = self._caller.ask(method, path, body, headers)
             if answer is not None and answer.status != 503:
                 break
             self.told.repeated += 1
+            self._caller = self._callers[(self._callers.index(self._caller) + 1) % len(self._callers)]
             time.sleep(self._chance.uniform(0.005, 0.05))
         self.told.replayed += "Idempotency-Replayed" in answer.headers
         if answer.status >= 300:
             self.told.wrong.append(f"{method} {path} was answered {answer.status}: {answer.body[:300]!r}")
             return None
         self.told.acknowledged += 1
+        self.told.newest = begun
         self.told.receipts.add(answer.headers["Cashman-Head"])
         return answer
 
@@ -159,8 +170,35 @@ def _kill_at_random(
     service.wait_until_up()
 
 
-def _stored(port: int) -> Iterator[dict[str, Any]]:
-    """Every transaction that stands, from the pages of the list."""
+@contextlib.contextmanager
+def working(clients: list[Client], *services: Service, losing: bool = False) -> Iterator[None]:
+    """Let clients work; Broken where one does not end, or is answered wrongly: as it will be where things are lost."""
+    for client in clients:
+        client.start()
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.ending.set()
+    for client in clients:
+        client.join(3 * ANSWER_SECONDS_MAX)
+    wrong = [said for client in clients for said in client.told.wrong]
+    if (wrong and not losing) or any(client.is_alive() for client in clients):
+        raise Broken(f"{len(wrong)} answers were wrong: {wrong[:3]}; {[one.log()[-1500:] for one in services]}")
+
+
+def sums(told: list[Told]) -> dict[str, int]:
+    """What all clients have been told, added up."""
+    return {name: sum(getattr(one, name) for one in told) for name in ("acknowledged", "repeated", "replayed", "hung")}
+
+
+def stored(port: int) -> dict[str, tuple[str, str, int]]:
+    """Every transaction that stands: id → (description, amount, version)."""
+    return {row["id"]: (row["description"], f"{row['amount']:.2f}", row["version"]) for row in _rows(port)}
+
+
+def _rows(port: int) -> Iterator[dict[str, Any]]:
+    """From the pages of the list."""
     path = "/transactions?limit=1000&sort=created_at"
     with Caller(port) as caller:
         while path:
@@ -205,41 +243,27 @@ def crash(
     chance = random.Random(seed)
     begun = time.monotonic()
     with scratch() as folder, database(engine, folder) as (url, postgres), Service(url, folder) as service:
-        workers = [Client(f"c{number}", service.port, str(seed), with_keys=with_keys) for number in range(clients)]
-        for worker in workers:
-            worker.start()
-        try:
+        workers = [Client(f"c{number}", service.port, seed=str(seed), with_keys=with_keys) for number in range(clients)]
+        with working(workers, service):
             _kill_at_random(service, postgres, kills, restarts, chance)
-        finally:
-            for worker in workers:
-                worker.ending.set()
-        for worker in workers:
-            worker.join(3 * ANSWER_SECONDS_MAX)
         told = [worker.told for worker in workers]
-        wrong = [said for one in told for said in one.wrong]
-        if wrong or any(worker.is_alive() for worker in workers):
-            raise Broken(f"{len(wrong)} answers were wrong: {wrong[:3]}; {service.log()[-1500:]}")
         figures: dict[str, Any] = {
             "engine": engine,
             "kills": kills,
             "restarts of PostgreSQL": restarts if postgres else 0,
-            "acknowledged": sum(one.acknowledged for one in told),
-            "repeated": sum(one.repeated for one in told),
-            "replayed": sum(one.replayed for one in told),
-            "hung": sum(one.hung for one in told),
+            **sums(told),
         }
-        found = {
-            row["id"]: (row["description"], f"{row['amount']:.2f}", row["version"]) for row in _stored(service.port)
-        }
+        found = stored(service.port)
         service.kill()  # and what is on disk is all there is
-        figures |= _prove(url, folder, told, found, chance)
+        figures |= prove(url, folder, told, found, chance)
     figures["seconds"] = round(time.monotonic() - begun)
     return figures
 
 
-def _prove(
+def prove(
     url: str, folder: Path, told: list[Told], stored: dict[str, tuple[str, str, int]], chance: random.Random
 ) -> dict[str, Any]:
+    """What the books hold against what the clients were told, and what both verifiers say; the service may be gone."""
     entries = export_journal(url, folder / "journal.ndjson")
     journaled: dict[str, int] = {}
     for entry in entries:

@@ -57,11 +57,12 @@ class Service:
     more: tuple[str, ...] = ()
     """What else gunicorn is told."""
 
-    def __init__(self, database_url: str, folder: Path, *, workers: int = 2) -> None:
+    def __init__(self, database_url: str, folder: Path, *, workers: int = 2, **environment: str) -> None:
         self.port = free_port()
         self.database_url = database_url
-        self._log = folder / "server.log"
+        self._log = folder / f"server-{self.port}.log"
         self._workers = workers
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Service":
@@ -89,18 +90,9 @@ class Service:
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "gunicorn",
-                    *arguments,
-                    *self.more,
-                    "--log-level",
-                    "warning",
-                    "cashman.index:app",
-                ],
+                [*GUNICORN, *arguments, "cashman.index:app"],
                 cwd=REPOSITORY,
-                env=settings(self.database_url),
+                env=settings(self.database_url, **self._environment),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -386,7 +387,8 @@ class Access:
             connection.execute(select(AccessHead.version).with_for_update())
             result = work(connection)
             if not known:
-                connection.execute(update(table(AccessHead)).values(version=AccessHead.version + 1))
+                # By chance: on a standby that was promoted, a next number may stand for something else.
+                connection.execute(update(table(AccessHead)).values(version=secrets.randbits(62)))
             return result
 
         return self.books.database.write(alone)

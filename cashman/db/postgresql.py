@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from cashman.db.base import Database, Result, Work
+from cashman.db.base import Database, Result, Work, unavailable
 from cashman.errors import ConfigurationError
 from cashman.limits import LOCK_WAIT_SECONDS_MAX
 
@@ -55,6 +55,24 @@ class PostgresDatabase(Database):
             hide_parameters=True,
             connect_args=connect_args,
         )
+
+        event.listen(self.engine, "connect", self._note_warnings)
+
+    @staticmethod
+    def _note_warnings(connection: Any, record: Any) -> None:
+        def note(told: Any) -> None:
+            if told.severity_nonlocalized == "WARNING":
+                record.info["cashman_warned"] = True
+
+        connection.add_notice_handler(note)
+
+    def _after_write(self, connection: Connection) -> None:
+        """Acknowledge nothing that only this server has.
+
+        Where the wait for a synchronous standby is cancelled, COMMIT succeeds all the same, and warns.
+        """
+        if connection.info.pop("cashman_warned", False):
+            raise unavailable()
 
     def off_loop(self, function: Callable[[], Result]) -> Result:
         return function()
