@@ -110,8 +110,12 @@ def enter() -> None:
     if request.url_rule is None or request.method == "OPTIONS":
         return  # there is nothing here, or only what is told to everybody
     needs = needs_of(current_app.view_functions[request.url_rule.endpoint], request.method)
-    if needs == "anyone":
-        return
+    if needs != "anyone":
+        admit(needs)
+
+
+def admit(needs: str) -> None:
+    """The same for what needs so much: for a view that only sometimes does."""
     g.guarded = True
     g.ask_again = enter
     caller = identify()

@@ -33,8 +33,12 @@ RESPONSE_HEADERS: Final = (
 )
 
 DOCUMENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
-# The pages are text and links: no script, no style, no image. What default-src does not cover stands here, too.
-PAGE_POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# A page has what this service serves, and nothing inline: no script, style or handler stands in its text. What
+# default-src does not cover stands here, too.
+PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 Pairs = list[tuple[str, str]]
 

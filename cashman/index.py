@@ -9,6 +9,7 @@ from flask import Blueprint, Flask
 from cashman import (
     accounts,
     api_keys,
+    assets,
     categories,
     config,
     current,
@@ -33,6 +34,7 @@ from cashman.access import Access
 from cashman.access.issuer import Issuer
 from cashman.access.signing import signing_keys
 from cashman.config import Config
+from cashman.dashboard import overview
 from cashman.ledger import Books
 from cashman.limits import DOCUMENT_BYTES_MAX
 from cashman.proxy import BehindProxy
@@ -69,6 +71,7 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
         exports.bp,
         ledgers.bp,
         journal_feed.bp,
+        overview.bp,
     )
     # The same once more for every ledger that the path names.
     named = Blueprint(documentation.OF_A_NAMED_LEDGER, __name__, url_prefix="/ledgers/<ulid:ledger_ulid>")
@@ -83,6 +86,8 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
         api_keys.bp,
         documentation.bp,
         health.bp,
+        overview.index,
+        assets.bp,
     ):
         app.register_blueprint(blueprint)
     return app

@@ -5,14 +5,14 @@ It is asked for only where a response has words for people, an error or a page; 
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
 from flask import Response, has_request_context, render_template, request
 from marshmallow.exceptions import SCHEMA
 
+from cashman import assets, current
 from cashman.limits import LANGUAGE_RANGES_MAX
-from cashman.translations import LANGUAGES, SOURCE, translate
+from cashman.translations import LANGUAGES, SOURCE, Message, translate
 
 _RANGE: Final = re.compile(
     r"\s*(\*|[a-z]{1,8}(?:-[a-z0-9]{1,8}){0,9})\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?",
@@ -87,8 +87,24 @@ def _shown(key: Any) -> str:
     return str(key).encode(errors="backslashreplace").decode()
 
 
-def page(template: str, **values: Any) -> Response:
-    """A page in the language of this request; in the template `say` translates, and `language` is its tag."""
+def page(template: str, status: int = 200, **values: Any) -> Response:
+    """A page in the language of this request.
+
+    In the template `say("… {name} …", name=…)` translates, `language` is its tag, `static("page.css")` where a file is,
+    and `link("/pages/…")` where a page about the same ledger is.
+    """
     language = asked_for()
-    say = partial(translate, language=language)
-    return spoken(Response(render_template(template, say=say, language=tag(language), **values)), language)
+
+    def say(text: str, **parameters: Any) -> str:
+        return translate(Message(text, parameters) if parameters else text, language)
+
+    text = render_template(
+        template, say=say, language=tag(language), static=assets.url, link=link, prefix=current.prefix(), **values
+    )
+    return spoken(assets.compressible(Response(text, status)), language)
+
+
+def link(path: str) -> str:
+    """The path of a page about the ledger that this request is about."""
+    prefix = current.prefix()
+    return path if not prefix else f"{prefix}/pages/overview" if path == "/" else f"{prefix}{path}"

@@ -59,9 +59,40 @@ def expected() -> frozenset[str]:
         name = str(path.relative_to(PACKAGE))
         if not name.startswith(TOLD_TO_OPERATORS):
             found |= {text for text, _ in in_source(path.read_text(encoding="utf-8"), name)}
-    for path in sorted((PACKAGE / "templates").glob("*.html")):
-        found |= set(re.findall(r'say\("([^"]+)"\)', path.read_text(encoding="utf-8")))
+    for path in templates():
+        found |= set(in_template(path.read_text(encoding="utf-8"), path.name))
     return frozenset(found | set(of_schemas()))
+
+
+def templates() -> list[Path]:
+    """Every template of a page."""
+    return sorted(path for path in PACKAGE.rglob("*.html") if path.parent.name == "templates")
+
+
+SAID = re.compile(r'\bsay\((?:"([^"]+)"(?=[,)])|([a-z_.]+)\))')
+
+
+def in_template(source: str, name: str) -> Iterator[str]:
+    """Each message that a template says; Untranslatable where one is put together there.
+
+    What stands in a variable, such as the title of a problem, was said to be a message where it was made.
+    """
+    source = re.sub(r"(?s)\{#.*?#\}", "", source)
+    for call in re.finditer(r"\bsay\(", source):
+        found = SAID.match(source, call.start())
+        if found is None:
+            told = source[call.start() :].partition("\n")[0]
+            raise Untranslatable(f'{name}: write out what is said, as say("… {{name}} …", name=…): {told}')
+        if found[1]:
+            _check_said(found[1], source[found.end() :], name)
+            yield found[1]
+
+
+def _check_said(template: str, rest: str, name: str) -> None:
+    """What a message names is given with it."""
+    given = set() if rest.startswith(")") else set(re.findall(r"\b([a-z_]+)=", rest.partition("}}")[0]))
+    if not parameter_names(template) <= given:
+        raise Untranslatable(f"{name}: {template!r} is not given what it names")
 
 
 def problems(of: type[Problem] = Problem) -> Iterator[type[Problem]]:

@@ -181,10 +181,10 @@ def test_a_service_that_does_something_else_is_found_out(
         def faulty() -> None:
             raise RuntimeError
 
-        for view, endpoint in ((undocumented, "health.get_health"), (faulty, "documentation.get_index")):
+        for view, endpoint in ((undocumented, "health.get_health"), (faulty, "index.get_index")):
             view.contract = app.view_functions[endpoint].contract  # type: ignore[attr-defined]
         app.view_functions["health.get_health"] = undocumented
-        app.view_functions["documentation.get_index"] = faulty
+        app.view_functions["index.get_index"] = faulty
         failures, _ = shake(app, whole=False, path_regex="^/(healthz)?$")
     assert any("GET /healthz: status_code_conformance" in failure for failure in failures)
     assert any("GET /: not_a_server_error" in failure for failure in failures)

@@ -324,7 +324,14 @@ class Books:
 
     def begin(self) -> None:
         """Fill the books."""
-        self.ids |= {"ledger_ulid": self.owner.ledger, "slug": "not-found", "id": NOBODYS, "account_id": "1"}
+        self.ids |= {
+            "ledger_ulid": self.owner.ledger,
+            "slug": "not-found",
+            "release": "1",
+            "file": "page.css",
+            "id": NOBODYS,
+            "account_id": "1",
+        }
         self.ids |= {"format_name": "csv", "name": "kept"}
         self.call("POST", "/accounts", body=b'{"name": "savings"}')
         self._make_all()

@@ -76,6 +76,7 @@ OF_A_LEDGER = {
     ("GET", "/journal"): "viewer",
     ("GET", "/ledger"): "viewer",
     ("PATCH", "/ledger"): "owner",
+    ("GET", "/pages/overview"): "viewer",
 }
 """What is asked of one's own ledger as it stands here, and of any behind /ledgers/<its ULID>."""
 
@@ -87,6 +88,7 @@ NEEDS = {
     ("GET", "/openapi.json"): "anyone",
     ("GET", "/problems"): "anyone",
     ("GET", "/problems/<slug>"): "anyone",
+    ("GET", "/static/<release>/<path:file>"): "anyone",
     ("POST", "/tokens"): "anyone",
     ("POST", "/tokens/refresh"): "anyone",
     ("DELETE", "/tokens"): "session",
@@ -255,7 +257,7 @@ class World:
         if fresh and rule.endswith("/restore"):
             assert self.owner.delete(filled.removesuffix("/restore")).status_code == 204
         filled = filled.replace(IMPORT_AS, "/import/json").replace(EXPORT_AS, "/export/json").replace(NAME, "my bank")
-        return filled.replace("<slug>", "not-found")
+        return filled.replace("<slug>", "not-found").replace("<release>/<path:file>", "1/page.css")
 
     def body(self, method: str, rule: str, ledger: Ledger) -> Any:
         """A body that the route takes, where it is about that ledger."""

@@ -207,7 +207,8 @@ def test_what_can_be_asked_of_a_named_ledger_is_said_in_one_row():
     said = re.findall(r"`([a-z]+)`", row.split(" | ")[1])
     assert len(said) == len(set(said))
     assert set(said) == {path.split("/")[1] for path in in_named}
-    assert not {path for path in in_own if path.split("/")[1] in said} - in_named.keys()
+    # Some pages are about no ledger, such as the one to sign in.
+    assert not {path for path in in_own if path.split("/")[1] in set(said) - {"pages"}} - in_named.keys()
 
 
 def test_every_problem_is_in_the_readme_with_its_status():

@@ -58,13 +58,23 @@ def test_a_translation_is_a_sentence_where_its_english_is_one(language: str) -> 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_catalog_says_which_language_it_is_and_holds_nothing_unfinished(language: str) -> None:
-    with (Path(translations.__file__).parent / language / "messages.po").open("rb") as file:
-        read = read_po(file)
-    assert read.locale == Locale.parse(language)
-    entries = [entry for entry in read if entry.id]
+    entries = []
+    for path in sorted((Path(translations.__file__).parent / language).glob("*.po")):
+        with path.open("rb") as file:
+            read = read_po(file)
+        assert read.locale == Locale.parse(language)
+        assert not read.obsolete
+        entries += [entry for entry in read if entry.id]
     assert [entry.id for entry in entries if entry.fuzzy or not entry.string] == []
-    assert len(entries) == len({entry.id for entry in entries})
-    assert not read.obsolete
+    told = [entry.id for entry in entries]
+    assert [text for text in told if told.count(text) > 1] == [], "each in one file only"
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_language_has_the_same_files(language: str) -> None:
+    folder = Path(translations.__file__).parent
+    first, own = ({path.name for path in (folder / name).glob("*.po")} for name in (OTHERS[0], language))
+    assert own == first
 
 
 def test_a_language_is_added_by_one_folder(tmp_path: Path) -> None:
@@ -138,6 +148,26 @@ def test_a_message_is_found_wherever_a_client_is_told_one(source: str, texts: se
 def test_a_message_that_no_catalog_can_know_is_refused(source: str) -> None:
     with pytest.raises(messages.Untranslatable):
         found(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "texts"),
+    [
+        ('<p>{{ say("A.") }} {{ say("Until {day}", day=day(last)) }}</p>', ["A.", "Until {day}"]),
+        ('<p data-x="{{ say("A.") }}">{{ say(problem.title) }}</p>', ["A."]),
+        ("{{ essay(1) }}", []),
+    ],
+)
+def test_what_a_template_says_is_found(source: str, texts: list[str]) -> None:
+    assert list(messages.in_template(source, "example.html")) == texts
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ say('A.') }}", '{{ say("A" ~ b) }}', '{{ say("Until {day}") }}', '{{ say("{a} {b}", a=1) }} b=1']
+)
+def test_what_a_template_puts_together_is_refused(source: str) -> None:
+    with pytest.raises(messages.Untranslatable):
+        list(messages.in_template(source, "example.html"))
 
 
 def test_a_field_that_marshmallow_speaks_for_is_held_to_the_catalogs_too() -> None:
@@ -261,6 +291,6 @@ def test_the_hook_of_all_tests_sees_what_lacks_a_translation() -> None:
 
 def test_no_text_of_ours_bypasses_the_catalogs_in_the_templates() -> None:
     words = re.compile(r"(?<!/)\b[A-Za-z]{3,}")
-    for path in (Path(index.__file__).parent / "templates").glob("*.html"):
-        bare = re.sub(r"\{[{%].*?[%}]\}|<[^>]+>", " ", path.read_text(encoding="utf-8"))
+    for path in messages.templates():
+        bare = re.sub(r"(?s)\{#.*?#\}|\{[{%].*?[%}]\}|<[^>]+>", " ", path.read_text(encoding="utf-8"))
         assert set(words.findall(bare)) <= {"Cashman"}, path.name

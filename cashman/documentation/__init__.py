@@ -51,6 +51,8 @@ _PATH_PARTS: Final = {
     "id": {"type": "string", "pattern": f"^{ULID_PATTERN}$"},
     "account_id": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
     "slug": {"type": "string"},
+    "release": {"type": "string"},
+    "file": {"type": "string"},
     "name": {"type": "string", "minLength": 1, "maxLength": MAPPING_NAME_CHARACTERS_MAX},
     "format_name": {"type": "string", "enum": sorted({*IMPORTS, *EXPORTS})},
     "ledger_ulid": {"type": "string", "pattern": f"^{ULID_PATTERN}$"},
@@ -275,10 +277,8 @@ def get_openapi() -> Response:
     return Response(_document_bytes(current_app._get_current_object()), mimetype=JSON)  # type: ignore[attr-defined]
 
 
-@bp.get("/")
-@contract(needs="anyone", answers={200: "Links to everything else."}, gives={JSON: {"schema": {"type": "object"}}})
-def get_index() -> Response:
-    """Show where everything is."""
+def index() -> Response:
+    """Where everything is, for whoever asks for no page."""
     links = {
         name: request.host_url + name.replace("_", ".")
         for name in (

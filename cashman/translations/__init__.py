@@ -1,7 +1,8 @@
 """What clients are told, in their language: messages that remember how they were made, and catalogs of translations.
 
 A message is made where a rule is broken, in English, and translated where an error becomes a response: another
-request's greenlet may have made it. A language is one folder with a `messages.po`; English is the source itself.
+request's greenlet may have made it. A language is one folder: a `messages.po`, and beside it a file for each page or
+group of pages. English is the source itself.
 """
 
 from collections.abc import Mapping
@@ -64,5 +65,8 @@ def translate(text: str, language: str) -> str:
 @cache
 def catalog(language: str) -> dict[str, str]:
     """What there is in a language, by its English."""
-    with (_FOLDER / language / "messages.po").open("rb") as file:
-        return {str(entry.id): str(entry.string) for entry in read_po(file) if entry.id and entry.string}
+    found = {}
+    for path in sorted((_FOLDER / language).glob("*.po")):
+        with path.open("rb") as file:
+            found.update({str(entry.id): str(entry.string) for entry in read_po(file) if entry.id and entry.string})
+    return found

@@ -1,0 +1,35 @@
+"""What every page of the dashboard is made with."""
+
+from typing import Any
+
+from flask import Response, request
+
+from cashman import current, language
+from cashman.contracts import JSON
+from cashman.dashboard.figures import Figures, locale
+
+HTML = "text/html"
+
+
+def page(template: str, status: int = 200, **values: Any) -> Response:
+    """A page about the ledger of this request, in the caller's language and locale.
+
+    Beside what `language.page` gives, the template has `money`, `number`, `day`, `month` and `instant` of Figures, and
+    `here`, the path that the navigation marks as the one that is shown.
+    """
+    figures = Figures(locale())
+    shown = {name: getattr(figures, name) for name in ("money", "number", "day", "month", "instant")}
+    response = language.page(template, status, here=here(), **shown, **values)
+    response.headers["Cache-Control"] = "private, no-cache"  # somebody's books: kept by nobody between, asked each time
+    return response
+
+
+def here() -> str:
+    """The path of this request without the ledger that it names; the overview has two."""
+    path = request.path.removeprefix(current.prefix()).rstrip("/")
+    return "/" if path in ("", "/pages/overview") else path
+
+
+def wants_page() -> bool:
+    """Whether whoever asks prefers a page, as browsers do, to JSON, which everybody else is given."""
+    return request.accept_mimetypes.best_match([JSON, HTML]) == HTML

@@ -1,0 +1,60 @@
+/** What every script of a page needs: its words, a request to the API, and how people are told what came of it. */
+
+/** A text of this page's language from its block `words`, with its {parameters} filled in. */
+export function word(name, parameters = {}) {
+  const found = document.querySelector(`#words > [value="${CSS.escape(name)}"]`);
+  if (!found) throw new Error(`the page has no word ${name}`);
+  return found.textContent.replace(/\{(\w+)\}/g, (whole, parameter) => String(parameters[parameter] ?? whole));
+}
+
+/** A problem (RFC 9457) that the API answered with; `errors` is keyed by field. */
+export class Problem extends Error {
+  constructor(document) {
+    super(document.detail || document.title);
+    this.status = document.status;
+    this.type = document.type;
+    this.title = document.title;
+    this.errors = document.errors || {};
+  }
+}
+
+/** Ask the API about this page's ledger; gives the Response, and throws the Problem that it answers with. */
+export async function ask(method, path, { body, headers = {} } = {}) {
+  const json = body !== undefined && !(body instanceof Blob || body instanceof FormData);
+  const response = await fetch(document.documentElement.dataset.prefix + path, {
+    method,
+    headers: { Accept: "application/json", ...(json && { "Content-Type": "application/json" }), ...headers },
+    body: json ? JSON.stringify(body) : body,
+  });
+  if (response.ok) return response;
+  let problem;
+  try {
+    problem = await response.json();
+  } catch {
+    problem = { title: `${response.status} ${response.statusText}`, status: response.status };
+  }
+  throw new Problem(problem);
+}
+
+/** Tell something for a while, and to screen readers; `action` is what can be done about it: {label, run}. */
+export function tell(text, action) {
+  const place = document.getElementById("told");
+  const told = document.createElement("p");
+  told.textContent = text;
+  if (action) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = action.label;
+    button.addEventListener("click", () => {
+      told.remove();
+      action.run();
+    });
+    told.append(" ", button);
+  }
+  place.replaceChildren(told);
+  let left = setTimeout(() => told.remove(), 10_000);
+  told.addEventListener("focusin", () => clearTimeout(left));
+  told.addEventListener("focusout", () => {
+    left = setTimeout(() => told.remove(), 10_000);
+  });
+}
