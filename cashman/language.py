@@ -5,8 +5,10 @@ It is asked for only where a response has words for people, an error or a page; 
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
+from babel import Locale, UnknownLocaleError
 from flask import Response, has_request_context, render_template, request
 from marshmallow.exceptions import SCHEMA
 
@@ -41,6 +43,24 @@ def preferred(header: str) -> str:
         if quality > 0 and language is not None:
             return language
     return SOURCE
+
+
+def day_first(language: str) -> bool:
+    """Whether the day stands before the month in 3/4, as this request's first kind of a language has it."""
+    header = request.headers.get("Accept-Language", "") if has_request_context() else ""
+    for item in header.split(",", LANGUAGE_RANGES_MAX)[:LANGUAGE_RANGES_MAX]:
+        found = _RANGE.fullmatch(item)
+        if found and found[1].partition("-")[0].lower() == language.partition("_")[0]:
+            return not _in_america(found[1]) if language == SOURCE else True
+    return language != SOURCE
+
+
+def _in_america(range_: str) -> bool:
+    """Whether English, as a range names it, puts the month first."""
+    with suppress(UnknownLocaleError, ValueError):
+        pattern = Locale.parse(range_, sep="-").date_formats["short"].pattern
+        return bool(pattern.index("M") < pattern.index("d"))
+    return True
 
 
 def _is_refused(language: str, asked: Mapping[str, float]) -> bool:

@@ -10,6 +10,7 @@ ACCOUNT_CHARACTERS_MAX: Final = 100
 TAGS_MAX: Final = 20
 TAG_CHARACTERS_MAX: Final = 50
 LINES_MAX: Final = 100  # of one split receipt
+ONE_LINE_CHARACTERS_MAX: Final = 1_000
 SEARCH_CHARACTERS_MAX: Final = 200
 STEM_CHARACTERS_MAX: Final = 500  # at 4 bytes each: an entry of PostgreSQL's inverted index has at most 2,712 bytes
 EXPIRY_SECONDS: Final = 5  # how often a worker looks whether something has expired

@@ -73,6 +73,7 @@ OF_A_LEDGER = {
     ("PUT", f"/import/mappings/{NAME}"): "editor",
     ("DELETE", f"/import/mappings/{NAME}"): "editor",
     ("GET", EXPORT_AS): "viewer",
+    ("GET", "/one-line"): "viewer",
     ("GET", "/journal"): "viewer",
     ("GET", "/ledger"): "viewer",
     ("PATCH", "/ledger"): "owner",
