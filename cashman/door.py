@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, current_app, g, request
 
-from cashman import current
+from cashman import cookies, current
 from cashman.access import BOOTSTRAP, OPEN_DOOR, Caller
 from cashman.config import Config
 from cashman.errors import Forbidden, InvalidToken, TooManyRequests, Unauthenticated
@@ -25,7 +25,7 @@ _FORWARDED: Final = (
     "HTTP_FASTLY_CLIENT_IP", "HTTP_FLY_CLIENT_IP", "HTTP_X_CLUSTER_CLIENT_IP", "HTTP_X_ORIGINAL_HOST",
 )  # fmt: skip
 """What proxies say that they have passed a request on with, beside X-Forwarded-*."""
-_GUARDED: Final = (("Vary", "Authorization"),)
+_GUARDED: Final = (("Vary", "Authorization, Cookie"),)
 _CALLERS_MAX: Final = 100_000
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -68,6 +68,7 @@ def init_app(app: Flask) -> None:
     app.url_value_preprocessor(_take_prefix)
     app.before_request(enter)
     app.after_request(_tell_whose)
+    app.after_request(cookies.after)
 
 
 def announcement(app: Flask) -> str:
@@ -139,17 +140,33 @@ def identify() -> Caller:
         g.caller = named
         return named
     token = _bearer()
-    if token is None:
-        caller = _without_token(_door())
-    else:
-        try:
+    cookie = cookies.token() if token is None and access.founded else None
+    try:
+        if token is not None:
             caller = access.caller_with(token)
-        except InvalidToken as error:
-            error.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-            raise
+        elif cookie is not None:
+            caller = _of_page(cookie)
+        else:
+            caller = g.caller = _without_token(_door())
+            return caller
+    except InvalidToken as error:
+        error.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+        raise
     g.caller = caller
-    if token is not None and caller is not BOOTSTRAP:
+    if caller is not BOOTSTRAP:
         _limit_rate(_door(), caller)
+    return caller
+
+
+def _of_page(cookie: str) -> Caller:
+    """Whose session a browser's cookie is of; asked again, whether it still is, as its turn may be over by then."""
+    before: Caller | None = g.get("page_session")
+    if before is not None:
+        return current.access().directory.user_of_session(before.user_id or "", before.session_id or "")
+    g.page_session, following = current.access().caller_of_page(cookie)
+    if following is not None:
+        g.page_token = following
+    caller: Caller = g.page_session
     return caller
 
 
@@ -265,8 +282,7 @@ def _is_own_origin(environ: dict[str, Any]) -> bool:
     """Whether it is no browser's page from elsewhere that asks: such a page can reach this machine, too."""
     origin = environ.get("HTTP_ORIGIN")
     fetched = environ.get("HTTP_SEC_FETCH_SITE", "none")
-    own = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}"
-    return (origin is None or origin.lower() == own.lower()) and fetched in ("none", "same-origin")
+    return (origin is None or origin.lower() == cookies.own_origin(environ)) and fetched in ("none", "same-origin")
 
 
 def _in_container() -> bool:

@@ -21,10 +21,19 @@ _RANGE: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
+COOKIE: Final = "cashman-language"
+"""The tag of the language that somebody has chosen for the pages; what is no page does not look at it."""
+
 
 def asked_for() -> str:
     """The language that this request prefers."""
     return preferred(request.headers.get("Accept-Language", "")) if has_request_context() else SOURCE
+
+
+def of_page() -> str:
+    """The language of a page: the one that was chosen on a page, or that this request prefers."""
+    chosen = request.cookies.get(COOKIE, "") if has_request_context() else ""
+    return next((language for language in LANGUAGES if tag(language) == chosen), None) or asked_for()
 
 
 def preferred(header: str) -> str:
@@ -113,7 +122,7 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
     In the template `say("… {name} …", name=…)` translates, `language` is its tag, `static("page.css")` where a file is,
     and `link("/pages/…")` where a page about the same ledger is.
     """
-    language = asked_for()
+    language = of_page()
 
     def say(text: str, **parameters: Any) -> str:
         return translate(Message(text, parameters) if parameters else text, language)
@@ -121,7 +130,9 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
     text = render_template(
         template, say=say, language=tag(language), static=assets.url, link=link, prefix=current.prefix(), **values
     )
-    return spoken(assets.compressible(Response(text, status)), language)
+    response = spoken(assets.compressible(Response(text, status)), language)
+    response.vary.add("Cookie")
+    return response
 
 
 def link(path: str) -> str:

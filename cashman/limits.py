@@ -66,6 +66,7 @@ SECRET_BYTES_MIN: Final = 32  # of CASHMAN_SECRET_KEY: 256 bits, as RFC 7518 ask
 TOKEN_CHARACTERS_MAX: Final = 8_192  # of an Authorization header; an outside issuer's tokens may be long
 ACCESS_SECONDS: Final = 15 * 60  # how long an access token is good
 REFRESH_SECONDS: Final = 30 * 86_400  # how long a refresh token is good, and a key that signed is kept after the next
+PAGE_GRACE_SECONDS: Final = 30  # how long a browser's cookie is taken after it was turned: requests cross each other
 CLOCK_SKEW_SECONDS: Final = 30  # how far the clock of an outside issuer may be off
 API_KEYS_MAX: Final = 100  # of one user
 SESSIONS_MAX: Final = 100  # of one user; the oldest ends

@@ -13,11 +13,11 @@ from markupsafe import Markup, escape
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from cashman import errors
+from cashman import cookies, current, errors
 from cashman.answers import encode_json
-from cashman.contracts import A_PAGE, contract
+from cashman.contracts import A_PAGE, NO_STORE, contract
 from cashman.errors import Problem
-from cashman.language import asked_for, page, spoken, told
+from cashman.language import asked_for, of_page, page, spoken, told
 from cashman.translations import translate
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ def init_app(app: Flask) -> None:
 
 
 def render(problem: Problem) -> Response:
-    """A problem as application/problem+json, in the language of this request."""
+    """A problem as application/problem+json, in the language of this request; to who looks at pages as a page."""
+    if cookies.looks_at_pages():
+        return _render_page(problem)
     language = asked_for()
     title = translate(problem.title, language)
     document = {"type": f"/problems/{problem.slug}", "title": title, "status": problem.status}
@@ -60,6 +62,22 @@ def render(problem: Problem) -> Response:
     if problem.status == HTTPStatus.UNAUTHORIZED:
         response.headers.setdefault("WWW-Authenticate", "Bearer")  # RFC 9110, 15.5.2
     return spoken(response, language)
+
+
+def _render_page(problem: Problem) -> Response:
+    """A problem to look at; who is nobody yet is sent to where one signs in, and from there back."""
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        founded = current.access().founded
+        response = Response(status=303, headers={"Location": cookies.way_in(founded), **NO_STORE})
+        if founded:
+            cookies.drop(response)
+        response.vary.update(("Accept", "Cookie"))
+        return response
+    response = page("refused.html", problem=problem, errors=told(problem.errors or {}, of_page()))
+    response.status_code = problem.status
+    response.headers.extend(problem.headers)
+    response.vary.add("Accept")
+    return response
 
 
 def render_validation_error(error: ValidationError) -> Response:

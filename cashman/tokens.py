@@ -11,21 +11,13 @@ from cashman.answers import empty_response, encode_json
 from cashman.contracts import JSON, NO_STORE, contract
 from cashman.door import client_address
 from cashman.errors import Forbidden, InvalidToken, TooManyRequests, WrongCredentials
-from cashman.limits import EMAIL_CHARACTERS_MAX, PASSWORD_CHARACTERS_MAX, TOKEN_CHARACTERS_MAX
+from cashman.limits import TOKEN_CHARACTERS_MAX
 from cashman.model.fields import Text
+from cashman.model.user import CredentialsSchema
 from cashman.translations import message
 from cashman.wire import load_body
 
 bp = Blueprint("tokens", __name__, url_prefix="/tokens")
-
-
-class CredentialsSchema(Schema):
-    """What a user signs in with."""
-
-    error_messages = {"type": "Has to be a JSON object."}
-
-    email = Text(maximum=EMAIL_CHARACTERS_MAX, required=True)
-    password = Text(maximum=PASSWORD_CHARACTERS_MAX, blank=True, required=True, load_only=True)
 
 
 class RefreshSchema(Schema):

@@ -220,3 +220,17 @@ def delete_user(id: str) -> Response:
     heir = None if caller.user_id == id else caller.principal
     current.access().delete_user(id, _expected(), heir)
     return empty_response(204, NO_STORE)
+
+
+@bp.delete("/<ulid:id>/sessions")
+@contract(
+    needs="account",
+    answers={204: "Signed out everywhere: every token and every browser's session is good for nothing any more."},
+    problems=(NotFound,),
+)
+def delete_sessions(id: str) -> Response:
+    """End all sessions of a user: of oneself, or for an administrator of any. API keys stay."""
+    _may_see(id)
+    current.access().user(id)
+    current.access().sign_out_everywhere(id)
+    return empty_response(204, NO_STORE)

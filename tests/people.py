@@ -81,6 +81,38 @@ class Person(Holder):
         return str(answer.json["id"])
 
 
+@dataclass
+class Page(Holder):
+    """A page of the service in a browser, with the cookie of a session."""
+
+    cookie: str = ""
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> TestResponse:
+        """Make a request as a script of the page does."""
+        own = {"Cashman-Page": "1", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Cookie": self.cookie}
+        sent = {name: value for name, value in {**own, **(headers or {})}.items() if value}
+        return self.client.open(path, method=method, headers=sent, **options)
+
+    def sign_in(self, email: str, password: str = PASSWORD) -> TestResponse:
+        """Sign in, and keep the cookie."""
+        answer = self.post("/pages/session", {"email": email, "password": password})
+        self.keep(answer)
+        return answer
+
+    def keep(self, answer: TestResponse) -> None:
+        """Keep the cookie of an answer, as a browser does."""
+        for line in answer.headers.getlist("Set-Cookie"):
+            self.cookie = line.partition(";")[0]
+
+
+def page_of(client: FlaskClient, email: str, password: str = PASSWORD) -> Page:
+    """A page on which a user is signed in; nothing else than what it is given is kept between its requests."""
+    page = Page(client.application.test_client(use_cookies=False))
+    answer = page.sign_in(email, password)
+    assert answer.status_code == 204, answer.text
+    return page
+
+
 def nobody(client: FlaskClient) -> Holder:
     """Whoever asks without a token."""
     return Holder(client)

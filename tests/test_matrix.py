@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from people import PASSWORD, Holder, Person, another, first_user, nobody, signed_in
+from people import PASSWORD, Holder, Page, Person, another, first_user, nobody, page_of, signed_in
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
@@ -93,6 +93,8 @@ NEEDS = {
     ("POST", "/tokens"): "anyone",
     ("POST", "/tokens/refresh"): "anyone",
     ("DELETE", "/tokens"): "session",
+    ("POST", "/pages/session"): "page",
+    ("DELETE", "/pages/session"): "page",
     ("GET", "/users"): "administrator",
     ("POST", "/users"): "administrator",
     ("GET", "/users/me"): "account",
@@ -100,6 +102,7 @@ NEEDS = {
     ("PUT", f"/users/{ID}"): "oneself",
     ("PATCH", f"/users/{ID}"): "oneself",
     ("DELETE", f"/users/{ID}"): "oneself",
+    ("DELETE", f"/users/{ID}/sessions"): "oneself",
     ("GET", "/api-keys"): "account",
     ("POST", "/api-keys"): "person",
     ("GET", f"/api-keys/{ID}"): "whose it is",
@@ -132,6 +135,8 @@ class Asker:
     is_owner: bool = False
     """Whether it is the owner, or a key of the owner."""
     key: bool = False
+    page: bool = False
+    """Whether it is a page of the service, with a cookie in place of a token."""
     one_ledger: bool = False
     admin: bool = False
 
@@ -140,6 +145,8 @@ def expected(asker: Asker, needs: str, method: str, rule: str) -> str | int:
     """What a cell has to come to: "in", or the status of the refusal."""
     if needs == "anyone" or method == "OPTIONS":
         return "in"
+    if needs == "page":
+        return "in" if asker.page else 403
     if asker.home is None:
         return 401
     if needs in ROLES:
@@ -219,6 +226,8 @@ class World:
                 ledger.open_account({"name": "savings", "currency": "USD"})
                 return replace(key, one_ledger=True, holder=holder, home=home, role=None)
             return replace(key, holder=self.owner.key(name.split()[1]))
+        if name == "the owner's page":
+            return replace(owner, page=True, holder=page_of(self.client, self.owner.email))
         if name == "owner":
             return owner
         if name == "nobody":
@@ -291,6 +300,7 @@ class World:
             ("PATCH", f"/accounts/{ACCOUNT}"): {"kind": "bank"},
             ("PATCH", "/ledger"): {"closed_until": None},
             ("POST", "/tokens"): {"email": self.guest.email, "password": PASSWORD},
+            ("POST", "/pages/session"): {"email": self.guest.email, "password": PASSWORD},
             ("POST", "/users"): {"email": f"{number}@example.com", "password": PASSWORD},
             ("PUT", f"/users/{ID}"): {"email": "owner@example.com"},
             ("PATCH", f"/users/{ID}"): {"name": "Olivia"},
@@ -311,16 +321,26 @@ class World:
         kept = rule if (method, own_rule) not in OF_A_LEDGER else own_rule
         path, body = self.path(asker, method, rule, happens=due == "in"), self.body(method, kept, ledger)
         holder = asker.holder
-        if NEEDS.get((method, rule)) == "session" and isinstance(holder, Person):
-            holder = signed_in(self.client, holder.user)
+        if due == "in" and method != "OPTIONS" and NEEDS.get((method, rule)) in ("session", "page"):
+            holder = self.again(holder)
         before = None if method in ("GET", "HEAD", "OPTIONS") else self.footprint()
         sent = {} if body is None else {"data": body} if isinstance(body, bytes) else {"json": body}
         answer = holder.ask(method, path, **sent)
         answer.get_data()
         answer.close()  # as a server does: an export goes on until then
+        if rule.endswith("/sessions") and answer.status_code == 204 and not asker.admin:
+            self.owner.token = signed_in(self.client, self.owner.user).token
+            if asker.page:
+                asker.holder = self.again(holder)
         if before is not None and due != "in":
             assert self.footprint() == before, f"{asker.name} was refused {method} {rule}, and it left something"
         return answer
+
+    def again(self, holder: Holder) -> Holder:
+        """The same in a session of its own, which may end."""
+        if isinstance(holder, Page):
+            return page_of(self.client, self.owner.email)
+        return signed_in(self.client, holder.user) if isinstance(holder, Person) else holder
 
     def footprint(self) -> Any:
         """What there is, in numbers that move with whatever is written."""
@@ -340,6 +360,7 @@ ASKERS = (
     "editor",
     "owner",
     "admin",
+    "the owner's page",
     "key read",
     "key write",
     "key admin",
@@ -365,12 +386,12 @@ def test_a_route_without_a_row_is_found() -> None:
     assert rows_of(app) - set(NEEDS) == {("GET", "/unguarded")}
 
 
-@pytest.mark.parametrize("names", [ASKERS[:7], ASKERS[7:]], ids=["people", "keys"])
+@pytest.mark.parametrize("names", [ASKERS[:8], ASKERS[8:]], ids=["people", "keys"])
 def test_each_cell_is_as_the_table_says(with_settings: Callable[..., FlaskClient], names: tuple[str, ...]) -> None:
     client = with_settings(auth="required")
     world = World(client)
     wrong = []
-    for asker in [world.asker(name) for name in names]:
+    for asker in map(world.asker, names):  # each begins its session after those before may have ended all of them
         for method, rule in sorted(cells()):
             due = expected(asker, NEEDS["GET" if method in ("HEAD", "OPTIONS") else method, rule], method, rule)
             answer = world.ask(asker, method, rule, due)

@@ -291,5 +291,18 @@ def test_only_the_document_itself_is_called_document(client: FlaskClient) -> Non
     assert set(check(client.post("/incomes", json=document), 422, "invalid")["errors"]) == {"a_schema_b"}
 
 
-def test_a_problem_is_json_whatever_the_client_accepts(client: FlaskClient) -> None:
-    check(client.get("/nope", headers={"Accept": "text/html"}), 404, "not-found")
+def test_a_problem_is_json_to_everybody_but_a_browser_that_somebody_looks_at(client: FlaskClient) -> None:
+    for accepted in ("*/*", "application/json", "text/plain", "application/xhtml+xml", ""):
+        check(client.get("/nope", headers={"Accept": accepted}), 404, "not-found")
+    check(client.post("/nope", headers={"Accept": "text/html"}), 404, "not-found")
+    page = client.get("/nope", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Language": "de"})
+    assert (page.status_code, page.mimetype, page.headers["Content-Language"]) == (404, "text/html", "de")
+    assert "Hier ist nichts." in page.text
+    assert 'href="/problems/not-found"' in page.text
+
+
+def test_a_problem_that_is_shown_is_escaped(client: FlaskClient) -> None:
+    page = client.get("/expenses?<b>colour</b>=<i>", headers={"Accept": "text/html"})
+    assert page.status_code == 422
+    assert "&lt;b&gt;colour" in page.text
+    assert "<b>" not in page.text

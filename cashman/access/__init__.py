@@ -39,6 +39,7 @@ from cashman.ledger import Books, Ledger
 from cashman.limits import (
     ACCESS_SECONDS,
     LAST_USE_SECONDS,
+    PAGE_GRACE_SECONDS,
     SIGN_IN_TRIES_OF_ACCOUNT,
     SIGN_IN_TRIES_OF_ADDRESS,
     TOKEN_CHARACTERS_MAX,
@@ -199,6 +200,15 @@ class Access:
 
     def sign_in(self, email: str, password: str, address: str) -> SignedIn:
         """Begin a session; WrongCredentials without saying what is wrong, TooManyRequests after too many tries."""
+        user_id, session_id, until = self._begin(email, password, address)
+        return self._signed_in(user_id, session_id, 1, until)
+
+    def sign_in_page(self, email: str, password: str, address: str) -> str:
+        """Begin a session of a browser, by the same rules, and give the token for its cookie."""
+        user_id, session_id, until = self._begin(email, password, address)
+        return self._tokens.issue_page(user_id, session_id, 1, until)
+
+    def _begin(self, email: str, password: str, address: str) -> tuple[str, str, Any]:
         self.catch_up()
         account = tries.subject_of("account", users.email_key(email))
         when = self._try((_address(address), SIGN_IN_TRIES_OF_ADDRESS), (account, SIGN_IN_TRIES_OF_ACCOUNT))
@@ -219,21 +229,50 @@ class Access:
             return sessions.begin(connection, now.id)
 
         session_id, until = self._write(begin, known=True)
-        return self._signed_in(user.id, session_id, 1, until)
+        return user.id, session_id, until
 
     def refresh(self, token: str) -> SignedIn:
         """Give new tokens for a refresh token, which is good once; InvalidToken for any other."""
         self.catch_up()
         claims = self._tokens.check_refresh(token)
-        turned = self._write(lambda connection: sessions.turn(connection, claims.session_id, claims.turn))
+        user_id, until = self._turn(claims.session_id, claims.turn)
+        return self._signed_in(user_id, claims.session_id, claims.turn + 1, until)
+
+    def caller_of_page(self, token: str) -> tuple[Caller, str | None]:
+        """Whose cookie a token is from, and the next one for the cookie where it is time for that.
+
+        A browser sends many requests at once: the one before is taken a little longer, and gives the same next one.
+        """
+        claims = self._tokens.check_page(token)
+        following = None
+        if claims.issued_at + ACCESS_SECONDS <= time.time():
+            user_id, until = self._turn(claims.session_id, claims.turn, PAGE_GRACE_SECONDS)
+            following = self._tokens.issue_page(user_id, claims.session_id, claims.turn + 1, until)
+        return self.directory.user_of_session(claims.user_id, claims.session_id), following
+
+    def _turn(self, session_id: str, number: int, grace_seconds: int = 0) -> tuple[str, Any]:
+        turned = self._write(
+            lambda connection: sessions.turn(connection, session_id, number, grace_seconds), known=True
+        )
         if turned is None:
             raise InvalidToken()
-        user_id, until = turned
-        return self._signed_in(user_id, claims.session_id, claims.turn + 1, until)
+        return turned
 
     def sign_out(self, session_id: str) -> None:
         """End a session."""
         self._write(lambda connection: sessions.end(connection, session_id))
+
+    def sign_out_page(self, token: str) -> None:
+        """End the session whose cookie a token is from, whether or not it is its turn; of any other, nothing."""
+        try:
+            claims = self._tokens.check_page(token)
+        except InvalidToken:
+            return
+        self.sign_out(claims.session_id)
+
+    def sign_out_everywhere(self, user_id: str) -> None:
+        """End every session of a user."""
+        self._write(lambda connection: sessions.end_all(connection, user_id))
 
     def _signed_in(self, user_id: str, session_id: str, turn: int, until: Any) -> SignedIn:
         return SignedIn(

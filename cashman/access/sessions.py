@@ -19,29 +19,36 @@ def begin(connection: Connection, user_id: str) -> tuple[str, dt.datetime]:
     for old in too_many:
         end(connection, old)
     if too_many:  # else there is nothing that anybody has to forget
-        connection.execute(update(table(AccessHead)).values(version=AccessHead.version + 1))
+        _have_forgotten(connection)
     id_, until = str(ULID.from_datetime(now)), now + dt.timedelta(seconds=REFRESH_SECONDS)
     session = {"id": id_, "user_id": user_id, "turn": 1, "created_at": now, "expires_at": until}
     connection.execute(insert(table(Session)), session)
     return id_, until
 
 
-def turn(connection: Connection, session_id: str, number: int) -> tuple[str, dt.datetime] | None:
+def turn(
+    connection: Connection, session_id: str, number: int, grace_seconds: int = 0
+) -> tuple[str, dt.datetime] | None:
     """Let a refresh token be used, and give the user and the session's new end; None where that may not be.
 
     A token whose turn is over is in two hands, and nobody can tell which of them is the thief's: the session ends.
+    Within `grace_seconds` of its turn it may still be one of several requests that a browser made at once.
     """
     now = utc_now()
     asked = (
-        select(Session.user_id, Session.turn)
+        select(Session.user_id, Session.turn, Session.expires_at)
         .join(User, User.id == Session.user_id)
         .where(Session.id == session_id, Session.expires_at > now, User.revoked.is_(False))
     )
     row = connection.execute(asked).one_or_none()
     if row is None:
         return None
+    turned_at = row.expires_at - dt.timedelta(seconds=REFRESH_SECONDS)
+    if grace_seconds and row.turn == number + 1 and now < turned_at + dt.timedelta(seconds=grace_seconds):
+        return row.user_id, row.expires_at
     if row.turn != number:
         end(connection, session_id)
+        _have_forgotten(connection)
         return None
     until = now + dt.timedelta(seconds=REFRESH_SECONDS)
     connection.execute(
@@ -53,6 +60,10 @@ def turn(connection: Connection, session_id: str, number: int) -> tuple[str, dt.
 def end(connection: Connection, session_id: str) -> None:
     """End a session: its tokens are good for nothing any more."""
     connection.execute(delete(table(Session)).where(Session.id == session_id))
+
+
+def _have_forgotten(connection: Connection) -> None:
+    connection.execute(update(table(AccessHead)).values(version=AccessHead.version + 1))
 
 
 def end_all(connection: Connection, user_id: str) -> None:

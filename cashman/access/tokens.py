@@ -23,6 +23,7 @@ ISSUER: Final = "cashman"
 
 ACCESS_TYPE: Final = "at+jwt"  # RFC 9068
 REFRESH_TYPE: Final = "refresh+jwt"
+PAGE_TYPE: Final = "page+jwt"
 TURN_MAX: Final = 2**31 - 1
 
 _ULID: Final = re.compile(ULID_PATTERN, re.ASCII)
@@ -49,6 +50,17 @@ class RefreshClaims:
     turn: int
 
 
+@dataclass(frozen=True, slots=True)
+class PageClaims:
+    """What the token in a browser's cookie says."""
+
+    user_id: str
+    session_id: str
+    turn: int
+    issued_at: int
+    """Seconds since 1970: for so long as an access token it is good as it is, and after that it has to be turned."""
+
+
 class Tokens:
     """Issues tokens, and tells which are its own."""
 
@@ -64,6 +76,11 @@ class Tokens:
         """The refresh token of a session's turn."""
         own = {"sid": session_id, "turn": turn}
         return self._issue(REFRESH_TYPE, int(time.time()), int(expires_at.timestamp()), own)
+
+    def issue_page(self, user_id: str, session_id: str, turn: int, expires_at: datetime) -> str:
+        """The token of a session's turn for the cookie of a browser."""
+        own = {"sub": user_id, "sid": session_id, "turn": turn}
+        return self._issue(PAGE_TYPE, int(time.time()), int(expires_at.timestamp()), own)
 
     def _issue(self, typ: str, issued_at: int, expires_at: int, own: dict[str, Any]) -> str:
         key = self._keyring().signing
@@ -82,9 +99,16 @@ class Tokens:
         """What a refresh token says; InvalidToken for anything else."""
         # The session's end was set a moment before the token was issued, perhaps by another clock.
         claims = self._check(token, REFRESH_TYPE, {"sid", "turn"}, REFRESH_SECONDS + CLOCK_SKEW_SECONDS)
-        if not _is_number(claims["turn"]) or not 0 <= claims["turn"] <= TURN_MAX:
-            raise InvalidToken()
+        _check_turn(claims["turn"])
         return RefreshClaims(claims["sid"], claims["turn"])
+
+    def check_page(self, token: str) -> PageClaims:
+        """What the token of a browser's cookie says; InvalidToken for anything else."""
+        claims = self._check(token, PAGE_TYPE, {"sub", "sid", "turn"}, REFRESH_SECONDS + CLOCK_SKEW_SECONDS)
+        _check_turn(claims["turn"])
+        if not _is_text(claims["sub"], _ULID):
+            raise InvalidToken()
+        return PageClaims(claims["sub"], claims["sid"], claims["turn"], claims["iat"])
 
     def _check(self, token: str, typ: str, own: set[str], seconds_max: int) -> dict[str, Any]:
         parts = parse(token)
@@ -112,6 +136,11 @@ def _is_text(value: Any, pattern: re.Pattern[str]) -> bool:
 def _is_number(value: Any) -> bool:
     """Whether it is a whole number; True is not, though Python has it for 1."""
     return type(value) is int
+
+
+def _check_turn(turn: Any) -> None:
+    if not _is_number(turn) or not 0 <= turn <= TURN_MAX:
+        raise InvalidToken()
 
 
 def _check_times(claims: dict[str, Any], seconds_max: int) -> None:

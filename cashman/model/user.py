@@ -4,7 +4,13 @@ from typing import Final
 
 from marshmallow import Schema, fields
 
-from cashman.limits import NAME_CHARACTERS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, PASSWORD_CHARACTERS_MAX
+from cashman.limits import (
+    EMAIL_CHARACTERS_MAX,
+    NAME_CHARACTERS_MAX,
+    PAGE_ROWS_DEFAULT,
+    PAGE_ROWS_MAX,
+    PASSWORD_CHARACTERS_MAX,
+)
 from cashman.model.fields import EmailAddress, Flag, Password, RecordedAt, Text, Ulid, WholeNumber
 
 SUBJECT_CHARACTERS_MAX: Final = 255
@@ -51,6 +57,15 @@ class UserRevisionSchema(UserSchema):
 
 
 READ_ONLY: Final = ("id", "ledger", "created_at", "version")
+
+
+class CredentialsSchema(Schema):
+    """What a user signs in with."""
+
+    error_messages = {"type": "Has to be a JSON object."}
+
+    email = Text(maximum=EMAIL_CHARACTERS_MAX, required=True)
+    password = Text(maximum=PASSWORD_CHARACTERS_MAX, blank=True, required=True, load_only=True)
 
 
 class UsersQuerySchema(Schema):
