@@ -16,7 +16,7 @@ from cashman.model.currency import CURRENCIES
 
 def locale() -> Locale:
     """The locale of this request: the kind of its language that it asks for first, such as en-GB or de-CH."""
-    spoken = language.asked_for()
+    spoken = language.of_page()
     return _locale_of(spoken, request.headers.get("Accept-Language", ""))
 
 

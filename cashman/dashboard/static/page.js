@@ -18,12 +18,20 @@ export class Problem extends Error {
   }
 }
 
-/** Ask the API about this page's ledger; gives the Response, and throws the Problem that it answers with. */
-export async function ask(method, path, { body, headers = {} } = {}) {
+/** Ask the API about this page's ledger, or with another `prefix` about anything; gives the Response, and throws the
+ * Problem that it answers with. Cashman-Page says that one of our own pages asks, so that the session's cookie counts;
+ * who is nobody any more is sent to sign in, and from there back. */
+export async function ask(method, path, { body, headers = {}, prefix = document.documentElement.dataset.prefix } = {}) {
   const json = body !== undefined && !(body instanceof Blob || body instanceof FormData);
-  const response = await fetch(document.documentElement.dataset.prefix + path, {
+  const response = await fetch(prefix + path, {
     method,
-    headers: { Accept: "application/json", ...(json && { "Content-Type": "application/json" }), ...headers },
+    headers: {
+      Accept: "application/json",
+      "Accept-Language": document.documentElement.lang,
+      "Cashman-Page": "1",
+      ...(json && { "Content-Type": "application/json" }),
+      ...headers,
+    },
     body: json ? JSON.stringify(body) : body,
   });
   if (response.ok) return response;
@@ -32,6 +40,9 @@ export async function ask(method, path, { body, headers = {} } = {}) {
     problem = await response.json();
   } catch {
     problem = { title: `${response.status} ${response.statusText}`, status: response.status };
+  }
+  if (["/problems/unauthenticated", "/problems/invalid-token"].includes(problem.type)) {
+    location.assign(`/pages/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
   throw new Problem(problem);
 }
