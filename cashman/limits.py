@@ -81,7 +81,7 @@ HASHES_AT_ONCE: Final = 2  # of passwords, in one worker: each takes 64 MB
 BODY_SECONDS: Final = 0.05  # where a body takes longer to come, who sends it is asked for again
 
 IMPORT_ROWS_MAX: Final = 50_000  # that one commit takes; the command line imports more in chunks
-IMPORT_CHUNK_ROWS: Final = 5_000  # what each commit takes then
+IMPORT_CHUNK_ROWS: Final = 10_000  # what each commit takes then
 IMPORT_BYTES_MAX: Final = 32 * 1_048_576  # over HTTP
 IMPORT_WHOLE_BYTES_MAX: Final = 64 * 1_048_576  # of a format that is not read line by line
 IMPORT_FAULTS_MAX: Final = 1_000  # that are told of one file

@@ -54,6 +54,21 @@ def test_rows_are_stored_as_sqlalchemy_stores_them(ledger: Ledger) -> None:
     undone(ledger, work)
 
 
+def test_each_of_many_rows_keeps_what_is_its_own(ledger: Ledger) -> None:
+    mixed = [
+        {**ROW, "id": f"{number:026}", "date": dt.date(2026, 1, 1 + number % 3), "tags": [str(number % 5)]}
+        | ({"type": TransactionType.INCOME, "minor_units": 5, "expires_at": None} if number % 2 else {})
+        for number in range(200)  # so many that PostgreSQL takes them by COPY
+    ]
+
+    def work(connection: Connection) -> None:
+        insert_rows(connection, table(Transaction), mixed)
+        own = [{name: value for name, value in row.items() if name != "ledger_id"} for row in mixed]
+        assert stored(connection, 7) == own
+
+    undone(ledger, work)
+
+
 def test_no_rows_are_no_statement(ledger: Ledger) -> None:
     undone(ledger, lambda connection: insert_rows(connection, table(Transaction), []))
 

@@ -276,6 +276,21 @@ def test_too_many_bytes_are_taken_in_chunks(
     assert len(client.get("/transactions?limit=1000").json) == 25
 
 
+def test_more_lines_than_one_commit_has_rows_are_not_asked_for_in_vain(
+    run: Run, statement: Path, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    real = files._send
+    monkeypatch.setattr(files, "_send", lambda *a: asked.append("asked") or real(*a))
+    monkeypatch.setattr(files, "IMPORT_ROWS_MAX", 20)
+    statement.write_text(rows(25))
+    assert run("import", "--preview", str(statement)).out.count("booked  ") == 25, "a preview shows what it would book"
+    assert asked == ["asked"]
+    assert run("import", str(statement)).status == 0
+    assert asked == ["asked"]
+    assert len(client.get("/transactions?limit=1000").json) == 25
+
+
 @pytest.mark.usefixtures("few")
 def test_a_service_elsewhere_says_that_it_is_too_much(run: Run, statement: Path, app: Flask) -> None:
     statement.write_text(rows(25))

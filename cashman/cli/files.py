@@ -21,7 +21,7 @@ from cashman.cli.problems import BROKEN, fields, status_of, tell
 from cashman.cli.service import IMPORT_SECONDS_MAX, Answer, Local, Refused, Service, Unreachable, open_service
 from cashman.cli.tables import Column, as_json, plain, progress_bar, show_table, text_of
 from cashman.errors import Problem
-from cashman.limits import IMPORT_BYTES_MAX, IMPORT_FAULTS_MAX
+from cashman.limits import IMPORT_BYTES_MAX, IMPORT_FAULTS_MAX, IMPORT_ROWS_MAX
 
 _FORM_BYTES_MAX: Final = 65_536
 """What a form may take beside the file."""
@@ -103,6 +103,8 @@ def _import(service: Service, file: BinaryIO, name: str, wanted: Wanted) -> byte
     """Import a file, and give what became of it: what is too much for one request goes in chunks, where that can be."""
     content = file.read(IMPORT_BYTES_MAX + 1)
     too_much = len(content) > IMPORT_BYTES_MAX - _FORM_BYTES_MAX
+    # So many lines are more than one request takes, as a rule: asking would cost a good part of the import itself.
+    too_much = too_much or (content.count(b"\n") > IMPORT_ROWS_MAX and not wanted.preview)
     if not (too_much and isinstance(service, Local)):
         try:
             return _send(service, content, name, wanted)
@@ -110,6 +112,7 @@ def _import(service: Service, file: BinaryIO, name: str, wanted: Wanted) -> byte
             if "file" not in refused.errors or not isinstance(service, Local):
                 raise
     whole = file if file.seekable() else io.BytesIO(content + file.read())
+    del content
     try:
         return import_in_chunks(service, whole, name, wanted)
     except Problem as problem:  # as it would be told over HTTP

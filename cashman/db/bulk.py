@@ -41,16 +41,16 @@ def insert_rows(
     sql, processors = _statement(connection.dialect, into, names)
     take = itemgetter(*names)
     for start in range(0, len(rows), _AT_ONCE):
-        values: list[Any] = list(map(take, rows[start : start + _AT_ONCE]))
+        values: Sequence[Any] = list(map(take, rows[start : start + _AT_ONCE]))
         if processors:
-            values = [_processed(value, processors) for value in values]
+            values = _bound(values, processors)
         if len(values) >= _COPIED and connection.dialect.name == "postgresql":
             _copy(connection, into, names, values)
         else:
             connection.exec_driver_sql(sql, values)
 
 
-def _copy(connection: Connection, into: Table, names: tuple[str, ...], values: list[Any]) -> None:
+def _copy(connection: Connection, into: Table, names: tuple[str, ...], values: Sequence[Any]) -> None:
     """PostgreSQL's own way to take many rows, several times as fast; what it refuses is raised as of any statement."""
     quote = connection.dialect.identifier_preparer.quote
     sql = f"COPY {quote(into.name)} ({', '.join(map(quote, names))}) FROM STDIN"
@@ -66,11 +66,18 @@ def _copy(connection: Connection, into: Table, names: tuple[str, ...], values: l
         ) from error
 
 
-def _processed(value: tuple[Any, ...], processors: list[_Processor]) -> tuple[Any, ...]:
-    bound = list(value)
+def _bound(values: Sequence[tuple[Any, ...]], processors: Sequence[_Processor]) -> list[tuple[Any, ...]]:
+    """The values as the driver takes them, column by column: there are few different ones in most."""
+    columns: list[Sequence[Any]] = list(zip(*values, strict=True))
     for place, process in processors:
-        bound[place] = process(bound[place])
-    return tuple(bound)
+        column = columns[place]
+        try:
+            bound = {value: process(value) for value in set(column)}
+        except TypeError:  # a list has no hash
+            columns[place] = list(map(process, column))
+        else:
+            columns[place] = list(map(bound.__getitem__, column))
+    return list(zip(*columns, strict=True))
 
 
 def give_way(connection: Connection) -> None:

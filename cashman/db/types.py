@@ -43,7 +43,7 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-@lru_cache(64)  # what is recorded together is written several times
+@lru_cache(8_192)  # what is recorded together is written several times
 def rfc3339(instant: dt.datetime) -> str:
     """An aware UTC instant as RFC 3339 with exactly six decimals, so that text order is time order."""
     return instant.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

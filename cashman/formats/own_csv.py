@@ -2,11 +2,11 @@
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
 from operator import attrgetter, itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -32,7 +32,6 @@ _FORMULAS: Final = frozenset("=+-@\t\r\n＝＋－＠")
 _APOSTROPHES: Final = "' \u00a0"
 _SUSPECT: Final = _FORMULAS | frozenset(_APOSTROPHES)
 _ROWS_A_PART: Final = 500
-_COMMAS: Final = len(COLUMNS) - 1
 _SPECIAL: Final = re.compile('[,"\r\n]')
 
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,25}(?:\.[0-9]{1,9})?")
@@ -62,45 +61,39 @@ def _parts(columns: Sequence[str], lines: Iterator[str]) -> Iterator[str]:
         yield part
 
 
-def _getter(columns: Sequence[str]) -> Callable[[Booked], tuple[Any, ...]]:
-    """Columns of a row; the amount in minor units, since `_in_units` is quicker where there are a million of them."""
-    return attrgetter(*("minor_units" if name == "amount" else name for name in columns))
-
-
-_exactly, _figures, _words = _getter(COLUMNS), _getter(_FIGURES), _getter(_WORDS)
-_AMOUNT_PLACE, _AMOUNT_PLACE_SAFE = COLUMNS.index("amount"), _FIGURES.index("amount")
-
-
 def _in_units(row: Booked) -> str:
-    """The amount in currency units."""
+    """The amount in currency units; the short way for two decimals, since there are a million of them."""
     if CURRENCIES[row.currency] != 2:
         return row.amount
-    units, cents = divmod(abs(row.minor_units), 100)
-    return f"-{units}.{cents:02d}" if row.minor_units < 0 else f"{units}.{cents:02d}"
+    digits = f"{row.minor_units:03d}" if row.minor_units >= 0 else f"{row.minor_units:04d}"
+    return f"{digits[:-2]}.{digits[-2:]}"
+
+
+# The cells of both forms stand in one text, which is the quickest there is; NUL parts them, because no text holds it.
 
 
 def _exact(row: Booked) -> str:
-    cells = [cell or "" for cell in _exactly(row)]
-    cells[_AMOUNT_PLACE] = _in_units(row)
-    return _line(cells)
+    return _line(
+        f"{row.id}\0{row.type}\0{row.group or ''}\0{row.status}\0{row.expires_at or ''}\0{row.date}\0{_in_units(row)}\0"
+        f"{row.currency}\0{row.account}\0{row.category or ''}\0{row.tags}\0{row.payee or ''}\0{row.description}\0"
+        f"{row.notes or ''}"
+    )
 
 
 class _Safe(dict[str | None, str]):
     """Rows as lines that are safe in a spreadsheet; it keeps words, which are the same in many of them."""
 
     def __call__(self, row: Booked) -> str:
-        account, category, payee, description, notes, tags = _words(row)
-        cells = [cell or "" for cell in _figures(row)]
-        cells[_AMOUNT_PLACE_SAFE] = _in_units(row)
-        cells += (
-            self[account],
-            self[category],
-            self[payee],
-            _harmless(description) if description[:1] in _SUSPECT else description,
-            _harmless(notes) if notes else "",
-            "" if tags == "[]" else _harmless(", ".join(row.tag_list())),
+        description, notes = row.description, row.notes
+        if description[:1] in _SUSPECT:
+            description = _harmless(description)
+        notes = _harmless(notes) if notes else ""
+        tags = "" if row.tags == "[]" else _harmless(", ".join(row.tag_list()))
+        return _line(
+            f"{row.date}\0{row.id}\0{row.type}\0{row.group or ''}\0{row.status}\0{row.expires_at or ''}\0"
+            f"{_in_units(row)}\0{row.currency}\0{self[row.account]}\0{self[row.category]}\0{self[row.payee]}\0{description}\0{notes}\0"
+            f"{tags}"
         )
-        return _line(cells)
 
     def __missing__(self, word: str | None) -> str:
         if len(self) >= _KEPT:
@@ -109,12 +102,11 @@ class _Safe(dict[str | None, str]):
         return found
 
 
-def _line(cells: list[str]) -> str:
+def _line(cells: str) -> str:
     """A line of RFC 4180: quotes only where they have to be."""
-    line = ",".join(cells)
-    if line.count(",") != _COMMAS or '"' in line or "\n" in line or "\r" in line:
-        line = ",".join([_quoted(cell) if _SPECIAL.search(cell) else cell for cell in cells])
-    return line + "\r\n"
+    if "," in cells or '"' in cells or "\n" in cells or "\r" in cells:
+        cells = "\0".join([_quoted(cell) if _SPECIAL.search(cell) else cell for cell in cells.split("\0")])
+    return cells.replace("\0", ",") + "\r\n"
 
 
 def _quoted(cell: str) -> str:
