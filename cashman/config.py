@@ -199,6 +199,15 @@ class ConfigSchema(Schema):
         },
     )
 
+    disk_free_min = fields.Integer(
+        load_default=50,
+        validate=validate.Range(min=0),
+        metadata={
+            "description": "Megabytes that have to be free beside a SQLite database for `/readyz` to say ready; 0 for "
+            "no check."
+        },
+    )
+
     @validates_schema
     def check_issuer(self, data: dict[str, Any], **_: Any) -> None:
         outside = ("issuer", "audience", "jwks_url")

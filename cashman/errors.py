@@ -302,6 +302,15 @@ class StoreUnavailable(Problem):
     )
 
 
+class NotReady(Problem):
+    status, slug = 503, "not-ready"
+    title = "The service is not ready."
+    explanation = (
+        "`errors` names each check that failed and why: the database, its migrations, the disk or the writer. Requests "
+        "may work all the same, but send them to another instance where there is one."
+    )
+
+
 class HttpProblem(Problem):
     """Any other HTTP error, such as 408 or 431, under its own name."""
 

@@ -104,6 +104,7 @@ def equip(app: Flask, settings: Config) -> None:
     issuer = Issuer(settings.issuer, settings.audience, settings.jwks_url) if settings.issuer else None
     current.init_app(app, books, Access(books, keys, issuer, settings.bootstrap_key))
     app.extensions[door.KEY] = door.Door(settings)
+    health.init_app(app, settings)
 
 
 logging.getLogger("cashman").addHandler(logging.NullHandler())

@@ -67,7 +67,7 @@ class Books:
         self._currency_asked_for = currency
         self.charts = Charts()
         self._ledgers: dict[int, Ledger] = {}
-        self._writer = Writer[Change, Receipt](self._commit)
+        self.writer = Writer[Change, Receipt](self._commit)
         database.founding = self._found
 
     def own_ledger(self) -> "Ledger":
@@ -80,7 +80,7 @@ class Books:
 
     def submit(self, change: Change) -> Receipt:
         """Commit a change; raises the Problem that it meets."""
-        return self._writer.submit(change)
+        return self.writer.submit(change)
 
     def expire(self) -> None:
         """Record what has expired by now, in every ledger: for whoever looks at the journal, if nobody else does."""

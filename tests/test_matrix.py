@@ -86,6 +86,7 @@ NEEDS = {
     **{(method, f"/ledgers/{LEDGER}{rule}"): needs for (method, rule), needs in OF_A_LEDGER.items()},
     ("GET", "/"): "anyone",
     ("GET", "/healthz"): "anyone",
+    ("GET", "/readyz"): "anyone",
     ("GET", "/openapi.json"): "anyone",
     ("GET", "/problems"): "anyone",
     ("GET", "/problems/<slug>"): "anyone",

@@ -171,7 +171,7 @@ def together(books: Books, *submissions: Callable[[], Any]) -> list[Any]:
         futures = []
         for number, submission in enumerate(submissions, 1):
             futures.append(pool.submit(outcome_of, submission))
-            gathered(books._writer, number)
+            gathered(books.writer, number)
         go_on.set()
         holder.result(10)
         return [future.result(30) for future in futures]

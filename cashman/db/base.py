@@ -20,8 +20,10 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import Pool
 
 from cashman import migrations
+from cashman.db.probing import Found, Probe
 from cashman.errors import Problem, StoreUnavailable
 from cashman.limits import RETRY_AFTER_SECONDS
 
@@ -71,6 +73,8 @@ class Database(ABC):
     attempts_max: Final = 6
     keys_path: Path | None = None
     """The file for the keys that tokens are signed with, where the engine has a place beside the database."""
+    probe: Probe
+    """Asks how it is, without opening it, beside all other connections and within PROBE_SECONDS_MAX."""
 
     def __init__(self) -> None:
         self._opened = False
@@ -144,6 +148,18 @@ class Database(ABC):
 
         `check` raises where there is something that has to stay; what it lets pass is gone afterwards.
         """
+
+    def pools(self) -> list[Pool]:
+        """Where its connections wait for whoever needs one."""
+        return [self.engine.pool]
+
+    @staticmethod
+    def _found(ask: Callable[[str], Sequence[Any] | None], **more: Any) -> Found:
+        """What a probe finds, through `ask`, which gives the first row of a statement."""
+        row = ask("SELECT version_num FROM alembic_version")
+        revision = None if row is None else row[0]
+        head = ask("SELECT sequence FROM journal_heads WHERE ledger_id = 1") if revision == migrations.HEAD else None
+        return Found(revision, head=None if head is None else head[0], **more)
 
     # What every caller uses.
     def revision(self) -> str | None:

@@ -1,16 +1,19 @@
 """What is particular to PostgreSQL: a server, its SQLSTATEs and its locks."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool, Pool
 
 from cashman.db.base import Database, Result, Work, unavailable
+from cashman.db.probing import Found, Probe
 from cashman.errors import ConfigurationError
-from cashman.limits import LOCK_WAIT_SECONDS_MAX
+from cashman.limits import LOCK_WAIT_SECONDS_MAX, PROBE_SECONDS_MAX
 
 
 class PostgresDatabase(Database):
@@ -57,6 +60,16 @@ class PostgresDatabase(Database):
         )
 
         event.listen(self.engine, "connect", self._note_warnings)
+        seconds = math.ceil(PROBE_SECONDS_MAX)
+        probing = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000}
+        self._probing = create_engine(
+            server,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
+            connect_args=connect_args | probing,
+        )
+        self.probe = Probe(self._ask, native=False)
 
     @staticmethod
     def _note_warnings(connection: Any, record: Any) -> None:
@@ -73,6 +86,18 @@ class PostgresDatabase(Database):
         """
         if connection.info.pop("cashman_warned", False):
             raise unavailable()
+
+    def pools(self) -> list[Pool]:
+        return [self.engine.pool, self._peeking.pool]
+
+    def _ask(self) -> Found:
+        with self._probing.connect() as connection:
+
+            def ask(statement: str) -> Sequence[Any] | None:
+                return connection.exec_driver_sql(statement).one_or_none()
+
+            (made, standby) = ask("SELECT to_regclass('alembic_version') IS NOT NULL, pg_is_in_recovery()") or (0, 0)
+            return self._found(lambda statement: ask(statement) if made else None, writable=not standby)
 
     def off_loop(self, function: Callable[[], Result]) -> Result:
         return function()

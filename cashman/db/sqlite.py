@@ -19,8 +19,9 @@ from sqlalchemy.pool import NullPool, QueuePool
 from cashman import migrations
 from cashman.db import files
 from cashman.db.base import Database, Progress, Replaced, Result, Work, unavailable
+from cashman.db.probing import Found, Probe
 from cashman.errors import ConfigurationError, StoreUnavailable
-from cashman.limits import LOCK_WAIT_SECONDS_MAX
+from cashman.limits import LOCK_WAIT_SECONDS_MAX, PROBE_SECONDS_MAX
 from cashman.translations import message
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class SqliteDatabase(Database):
             pool_timeout=30,
             hide_parameters=True,  # an error is logged, and what was to be written is nobody's business
         )
+        self.probe = Probe(self._ask, native=True)
         event.listen(self.engine, "connect", self._configure)
         event.listen(self.engine, "begin", self._begin)
 
@@ -236,6 +238,19 @@ class SqliteDatabase(Database):
         with contextlib.suppress(StoreUnavailable), self.exclusive():
             if self._writer is not None:
                 self._checkpoint(self._writer.connection.dbapi_connection, "TRUNCATE")
+
+    def _ask(self) -> Found:
+        """On a connection that cannot write, so that closing it checkpoints nothing and takes no lock."""
+        folder = os.statvfs(self.path.parent)
+        url = f"file:{quote(str(self.path))}?mode=ro"
+        with contextlib.closing(sqlite3.connect(url, uri=True, timeout=PROBE_SECONDS_MAX / 2)) as connection:
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+            return self._found(
+                lambda statement: connection.execute(statement).fetchone() if made else None,
+                writable=os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK),
+                free_bytes=folder.f_bavail * folder.f_frsize,
+                free_files=folder.f_favail if folder.f_files else None,
+            )
 
     def _is_out_of_reach(self, error: DBAPIError) -> bool:
         return (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF in self._OUT_OF_REACH

@@ -300,6 +300,7 @@ def index() -> Response:
             "openapi_json",
             "problems",
             "healthz",
+            "readyz",
         )
     }
     return Response(encode_json({"service": "Cashman", "version": __version__, **links}), mimetype=JSON)
