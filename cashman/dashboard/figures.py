@@ -3,15 +3,19 @@
 import datetime as dt
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime, format_skeleton
-from babel.numbers import NumberPattern
+from babel.dates import format_date, format_datetime, format_interval, format_skeleton
+from babel.numbers import NumberPattern, format_compact_decimal, format_decimal, parse_pattern
 from flask import request
 
 from cashman import language
 from cashman.limits import LANGUAGE_RANGES_MAX
 from cashman.model.currency import CURRENCIES
+
+CHANGE_PERCENT_MAX = 999
+"""Above it a comparison says no more than that there was hardly anything before."""
 
 
 def locale() -> Locale:
@@ -56,6 +60,22 @@ class Figures:
     def __init__(self, locale_: Locale) -> None:
         self.locale = locale_
 
+    @property
+    def in_templates(self) -> dict[str, Any]:
+        """All of it, by the names that templates know it by."""
+        return {
+            "money": self.money,
+            "number": self.number,
+            "day": self.day,
+            "month": self.month,
+            "quarter": self.quarter,
+            "range": self.range,
+            "bucket": self.bucket,
+            "instant": self.instant,
+            "change_of": self.change,
+            "short": self.short,
+        }
+
     def money(self, amount: Decimal, currency: str) -> str:
         """An amount with its currency, exact: 1.234,50 € or $1,234.50."""
         pattern = _pattern(self.locale, CURRENCIES[currency], of_money=True)
@@ -76,10 +96,51 @@ class Figures:
         skeleton = "MMM" if short else "yMMMM"
         return format_skeleton(skeleton, _date(f"{month}-01"), locale=self.locale)
 
+    def bucket(self, key: str, *, short: bool = False) -> str:
+        """A period of a report by its name there, such as 2026-11-20, 2026-W47, 2026-11 or 2026."""
+        if len(key) == 4:
+            return key
+        if "W" in key:
+            monday = dt.date.fromisocalendar(int(key[:4]), int(key[6:]), 1)
+            return format_skeleton("MMMd" if short else "yMMMd", monday, locale=self.locale)
+        if len(key) == 7:
+            return self.month(key, short=short)
+        return str(int(key[8:])) if short else self.day(key)
+
+    def range(self, first: dt.date, last: dt.date) -> str:
+        """From one day to another."""
+        return format_interval(first, last, "yMMMd", locale=self.locale)
+
+    def quarter(self, day: dt.date) -> str:
+        """The quarter of a day."""
+        return format_skeleton("yQQQQ", day, locale=self.locale)
+
+    def change(self, amount: Decimal, before: Decimal) -> str | None:
+        """By how many percent an amount is more or less than before; None where that would tell nobody anything."""
+        if before <= 0:
+            return None
+        percent = round((amount - before) / before * 100)
+        if percent > CHANGE_PERCENT_MAX:
+            return None
+        shown: str = _percent(self.locale, signed=percent != 0).apply(Decimal(percent) / 100, self.locale)
+        return shown
+
+    def short(self, amount: Decimal) -> str:
+        """A round amount beside a line of a chart: 1,500 or 2.5M."""
+        if abs(amount) < 1_000_000:
+            return format_decimal(amount, locale=self.locale)
+        return format_compact_decimal(amount, fraction_digits=2, locale=self.locale)
+
     def instant(self, instant: dt.datetime | str) -> str:
         """An instant in UTC."""
         at = dt.datetime.fromisoformat(instant) if isinstance(instant, str) else instant
         return format_datetime(at, "medium", tzinfo=dt.UTC, locale=self.locale)
+
+
+@lru_cache(64)
+def _percent(locale_: Locale, *, signed: bool) -> NumberPattern:
+    pattern: NumberPattern = locale_.percent_formats[None]
+    return parse_pattern(f"+{pattern.pattern};-{pattern.pattern}") if signed else pattern
 
 
 def _date(day: dt.date | str) -> dt.date:

@@ -14,12 +14,10 @@ HTML = "text/html"
 def page(template: str, status: int = 200, **values: Any) -> Response:
     """A page about the ledger of this request, in the caller's language and locale.
 
-    Beside what `language.page` gives, the template has `money`, `number`, `day`, `month` and `instant` of Figures, and
-    `here`, the path that the navigation marks as the one that is shown.
+    Beside what `language.page` gives, the template has what Figures can write, such as `money` and `day`, and `here`,
+    the path that the navigation marks as the one that is shown.
     """
-    figures = Figures(locale())
-    shown = {name: getattr(figures, name) for name in ("money", "number", "day", "month", "instant")}
-    response = language.page(template, status, here=here(), **shown, **values)
+    response = language.page(template, status, here=here(), **Figures(locale()).in_templates, **values)
     response.headers["Cache-Control"] = "private, no-cache"  # somebody's books: kept by nobody between, asked each time
     return response
 
