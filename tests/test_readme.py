@@ -204,7 +204,7 @@ def test_what_can_be_asked_of_a_named_ledger_is_said_in_one_row():
     }
     assert in_named.items() <= in_own.items()
     (row,) = [line for line in routes_table().splitlines() if IN_A_NAMED_LEDGER in line]
-    said = re.findall(r"`([a-z]+)`", row.split(" | ")[1])
+    said = re.findall(r"`([a-z-]+)`", row.split(" | ")[1])
     assert len(said) == len(set(said))
     assert set(said) == {path.split("/")[1] for path in in_named}
     # Some pages are about no ledger, such as the one to sign in.
