@@ -3,6 +3,7 @@
 The long runs stand in torture/RESULTS.md.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 from conftest import missing
 
-from torture import crash, failover, power_cut, repeats, slow_clients, sync_before_answer, tamper
-from torture.service import Broken, Impossible
+from torture import crash, failover, power_cut, repeats, slow_clients, store_faults, sync_before_answer, tamper
+from torture.service import Answer, Broken, Impossible
 
 pytestmark = pytest.mark.alone
 
@@ -186,3 +187,27 @@ def test_a_connection_that_is_cut_after_commit_is_one_booking_under_a_key(with_k
     assert (figures["lost"], figures["doubled"]) == (0, 0 if with_keys else 4)
     assert figures["answered 503"] >= 4
     assert figures["cashman verify"] == "sound"
+
+
+# A store that fails.
+
+
+@pytest.mark.parametrize(
+    "harness", [store_faults.on_sqlite, store_faults.on_a_disk_that_is_exchanged, store_faults.on_postgresql]
+)
+def test_a_store_that_fails_loses_nothing_and_is_used_again_once_it_works(harness: Callable[..., Any]) -> None:
+    figures = possible(harness, writes=4)
+    store_faults.check(figures)
+    assert figures["acknowledged"] > 10
+    assert figures["reads"] > 1
+    assert figures["cashman verify"] == "sound"
+
+
+def test_the_harness_of_faults_sees_what_is_lost_or_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    booker = store_faults.Booker(1)
+    booker.acknowledged = {1: "a", 2: "b"}
+    rows = [{"description": "number 2"}, {"description": "number 2"}]
+    monkeypatch.setattr(booker.caller, "ask", lambda *_: Answer(200, {}, json.dumps(rows).encode()))
+    assert booker.differences() == {"lost": 1, "doubled": 1}
+    with pytest.raises(Broken, match="lost: 1"):
+        store_faults.check(booker.differences())

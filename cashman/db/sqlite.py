@@ -27,6 +27,12 @@ from cashman.translations import message
 log = logging.getLogger(__name__)
 
 
+def _place(path: Path) -> tuple[int, int]:
+    """Which file it is: on another volume, mounted in the place of the first, it may have the same inode."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 class SqliteDatabase(Database):
     """One file in WAL mode with synchronous=FULL.
 
@@ -50,7 +56,7 @@ class SqliteDatabase(Database):
         self.path = path
         self.keys_path = path.with_name(path.name + ".keys")
         self._lock_path = path.with_name(path.name + ".lock")
-        self._inode: int | None = None
+        self._stood: tuple[int, int] | None = None
         self._changes_checkpointed = 0
         self._checkpoint_error: sqlite3.Error | None = None
         database = self
@@ -119,9 +125,9 @@ class SqliteDatabase(Database):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.exclusive():
                 # Only here is a file made, and only where none was opened before.
-                if self._inode is None:
+                if self._stood is None:
                     os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-                self._inode = self.path.stat().st_ino
+                self._stood = _place(self.path)
         except FileNotFoundError:
             raise unavailable("The database file is gone.") from None
         except OSError as error:
@@ -203,12 +209,12 @@ class SqliteDatabase(Database):
     def _check_place(self, *, writing: bool) -> None:
         """Writes stop at once when the file has gone; another file in its place is opened like a first one."""
         try:
-            inode = self.path.stat().st_ino
+            stands = _place(self.path)
         except OSError as error:
             if writing:
                 raise unavailable("The database file is gone.") from error
             return
-        if inode != self._inode:
+        if stands != self._stood:
             raise Replaced()
 
     def _after_write(self, connection: Connection) -> None:
