@@ -14,6 +14,7 @@ from marshmallow import Schema, fields
 from cashman import __version__, errors
 from cashman.answers import encode_json
 from cashman.contracts import JSON, NDJSON, Contract, contract
+from cashman.documentation import examples, words
 from cashman.formats import EXPORTS, IMPORTS
 from cashman.limits import BATCH_TRANSACTIONS_MAX, MAPPING_NAME_CHARACTERS_MAX
 from cashman.model.access import ROLES
@@ -141,7 +142,10 @@ def make_document(app: Flask) -> dict[str, Any]:
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             operation = _operation(terms, app.view_functions[rule.endpoint].__doc__ or "", rule.endpoint, parameters)
             spec.path(path, operations={method.lower(): operation})
-    return spec.to_dict()
+    document = spec.to_dict()
+    words.describe(document)
+    examples.put_into(document)
+    return document
 
 
 _WITH_RETRY_AFTER: Final = (errors.StoreUnavailable, errors.TooManyRequests)

@@ -1,0 +1,75 @@
+"""What the names in the OpenAPI document mean, where the field itself does not say: each once, for every schema."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+MEANINGS: Final = {
+    # Of transactions and transfers.
+    "id": "Its id.",
+    "type": "INCOME, EXPENSE or, for one leg of a transfer, TRANSFER; never changes.",
+    "description": "What it was, in your words.",
+    "date": "The day in the books; today where none is given.",
+    "account": "The name of the account that it moves money on: `main` where none is given.",
+    "category": "What it was for, from the general to the special: `Food:Restaurant`.",
+    "tags": "Words to find it by, each once.",
+    "payee": "Who was paid, or who paid.",
+    "notes": "Whatever else is to be kept with it.",
+    "from": "The account that the money leaves.",
+    "to": "The account that the money goes to.",
+    "created_at": "When it was recorded, in UTC.",
+    "version": "How many revisions there are; its ETag is made of it.",
+    "lines": "The lines of a split receipt.",
+    # Of accounts.
+    "kind": "What sort of account it is.",
+    "closed": "Whether nothing can be booked on it any more.",
+    # Of who may.
+    "email": "The address to sign in with; no other user has it.",
+    "password": "What to sign in with; never shown.",
+    "current_password": "Your own, where you change your password or address.",
+    "setup_code": "For the first user: it stands in the service's log.",
+    "refresh_token": "The refresh token that is good next.",
+    "expires_at": "When it is good no more; null: never.",
+    "name": "What it is called.",
+    "role": "viewer reads, editor writes too, owner shares it too.",
+    "user": "The user's id.",
+    "currency": "A code of ISO 4217.",
+    "closed_until": "The last closed day; null where all days are open.",
+    # Of problems.
+    "title": "What went wrong, in short.",
+    "status": "The HTTP status.",
+    "detail": "What went wrong in this case.",
+    # Of mappings.
+    "separator": "What stands between two columns.",
+    "decimal": "The decimal sign.",
+    "date_order": "In which order a date has day, month and year.",
+    # Of parameters.
+    "account_id": "The number of the account.",
+    "slug": "The last part of a problem's `type`.",
+    "format_name": "The format of the file.",
+    "ledger_ulid": "The ledger's id.",
+    "limit": "Rows on a page.",
+    "cursor": "Where the page starts.",
+}
+_OF_ONE_SCHEMA: Final = {
+    "Move.from": "The path that it has now.",
+    "Move.to": "The path that it will have.",
+}
+_COLUMN: Final = "The column that holds it: its name, or its number from 1."
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Say in a document what each property and parameter means that says nothing of itself."""
+    for schema_name, schema in document["components"]["schemas"].items():
+        for name, described in schema.get("properties", {}).items():
+            if "description" not in described and "$ref" not in described:
+                column = _COLUMN if schema_name == "MappingColumns" else None
+                described["description"] = _OF_ONE_SCHEMA.get(f"{schema_name}.{name}") or column or MEANINGS[name]
+    for parameter in _parameters(document):
+        if "description" not in parameter:
+            parameter["description"] = MEANINGS[parameter["name"]]
+
+
+def _parameters(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            yield from operation["parameters"]
