@@ -12,6 +12,7 @@ from typing import Any
 import messages
 import pytest
 from argon2 import PasswordHasher
+from browsing import browser, visits  # noqa: F401 -- fixtures
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text

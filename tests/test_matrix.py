@@ -85,6 +85,7 @@ NEEDS = {
     **OF_A_LEDGER,
     **{(method, f"/ledgers/{LEDGER}{rule}"): needs for (method, rule), needs in OF_A_LEDGER.items()},
     ("GET", "/"): "anyone",
+    ("GET", "/docs"): "anyone",
     ("GET", "/healthz"): "anyone",
     ("GET", "/readyz"): "anyone",
     ("GET", "/openapi.json"): "anyone",

@@ -1,21 +1,26 @@
 """The OpenAPI 3.1 document, made from the views' contracts and the schemas, and the service's front page."""
 
 import re
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
+from itertools import groupby
 from typing import Any, Final
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app, render_template, request
+from markupsafe import Markup
 from marshmallow import Schema, fields
 
 from cashman import __version__, errors
 from cashman.answers import encode_json
-from cashman.contracts import JSON, NDJSON, Contract, contract
+from cashman.contracts import A_PAGE, JSON, NDJSON, Contract, contract
 from cashman.documentation import examples, words
+from cashman.documentation import page as documentation_page
+from cashman.door import needs_of
 from cashman.formats import EXPORTS, IMPORTS
+from cashman.language import asked_for, page
 from cashman.limits import BATCH_TRANSACTIONS_MAX, MAPPING_NAME_CHARACTERS_MAX
 from cashman.model.access import ROLES
 from cashman.model.account import AccountSchema
@@ -24,6 +29,7 @@ from cashman.model.fields import ULID_PATTERN, Amount
 from cashman.model.transaction import BookedFields, TransactionFields
 from cashman.model.transfer import TransferFields
 from cashman.model.user import UserSchema
+from cashman.translations import translate
 
 bp = Blueprint("documentation", __name__)
 
@@ -140,7 +146,9 @@ def make_document(app: Flask) -> dict[str, Any]:
         names = sorted(rule.arguments)
         parameters = [{"name": name, "in": "path", "required": True, "schema": _PATH_PARTS[name]} for name in names]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            operation = _operation(terms, app.view_functions[rule.endpoint].__doc__ or "", rule.endpoint, parameters)
+            view = app.view_functions[rule.endpoint]
+            operation = _operation(terms, view.__doc__ or "", rule.endpoint, parameters)
+            operation["description"] = words.NEEDS[needs_of(view, method)]
             spec.path(path, operations={method.lower(): operation})
     document = spec.to_dict()
     words.describe(document)
@@ -238,13 +246,27 @@ def _operation(terms: Contract, doc: str, endpoint: str, path_parameters: list[d
             "required": True,
             "content": {media_type: {"schema": _body(terms, media_type)} for media_type in terms.media_types},
         }
-    for problem in sorted(problems, key=lambda problem: problem.status):
-        operation["responses"][str(problem.status)] = {
-            "description": problem.title,
-            "content": {PROBLEM_JSON: {"schema": "Problem"}},
-            **({"headers": _headers(("Retry-After",))} if problem in _WITH_RETRY_AFTER else {}),
-        }
+    for status, told in groupby(sorted(problems, key=lambda one: (one.status, one.slug)), lambda one: one.status):
+        operation["responses"][str(status)] = _problem_answer(tuple(told))
     return operation
+
+
+def _problem_answer(told: tuple[type[errors.Problem], ...]) -> dict[str, Any]:
+    """The answer of one status, with an example of each problem that it can be."""
+    examples = {
+        problem.slug: {
+            "summary": problem.title,
+            "value": {"type": f"/problems/{problem.slug}", "title": problem.title, "status": problem.status},
+        }
+        for problem in told
+    }
+    answer: dict[str, Any] = {
+        "description": " ".join(dict.fromkeys(problem.title for problem in told)),
+        "content": {PROBLEM_JSON: {"schema": "Problem", "examples": examples}},
+    }
+    if any(problem in _WITH_RETRY_AFTER for problem in told):
+        answer["headers"] = _headers(("Retry-After",))
+    return answer
 
 
 def _body(terms: Contract, media_type: str) -> Any:
@@ -269,9 +291,12 @@ def _headers(names: tuple[str, ...]) -> dict[str, Any]:
     return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
 
 
+_document = cache(make_document)
+
+
 @cache
 def _document_bytes(app: Flask) -> bytes:
-    return encode_json(make_document(app))
+    return encode_json(_document(app))
 
 
 @bp.get("/openapi.json")
@@ -279,6 +304,23 @@ def _document_bytes(app: Flask) -> bytes:
 def get_openapi() -> Response:
     """Describe the API in OpenAPI 3.1."""
     return Response(_document_bytes(current_app._get_current_object()), mimetype=JSON)  # type: ignore[attr-defined]
+
+
+@bp.get("/docs")
+@contract(needs="anyone", answers={200: "The same for people."}, gives=A_PAGE)
+def get_docs() -> Response:
+    """Show the API as a page: every route with an example, and a way to try it."""
+    reference = _reference(current_app._get_current_object(), asked_for())  # type: ignore[attr-defined]
+    return page("docs.html", url=request.host_url.rstrip("/"), reference=reference)
+
+
+@cache
+def _reference(app: Flask, language: str) -> Markup:
+    """The part of the page that is the same for everybody, which takes a fifth of a second to make."""
+    document = _document(app)
+    shown = {"groups": documentation_page.groups(document), "schemas": documentation_page.schemas(document)}
+    say = partial(translate, language=language)
+    return Markup(render_template("reference.html", say=say, type_of=documentation_page.type_of, **shown))
 
 
 def index() -> Response:
@@ -301,6 +343,7 @@ def index() -> Response:
             "users",
             "api-keys",
             "journal",
+            "docs",
             "openapi_json",
             "problems",
             "healthz",

@@ -3,11 +3,12 @@
 A test makes these requests and holds the answers to the ones that stand here, but for what the service chooses itself.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
+from cashman.answers import encode_json
 from cashman.contracts import JSON, NDJSON
 
 PIZZA_ID: Final = "01KAHBJ5V0000000000000P1ZZ"
@@ -44,7 +45,7 @@ class Example:
     """The JSON document, where it is shown."""
 
 
-def _booked(type_: str, id_: str, description: str, amount: float, **others: Any) -> dict[str, Any]:
+def _booked(type_: str, id_: str, description: str, amount: Decimal, **others: Any) -> dict[str, Any]:
     """A transaction as it is shown."""
     return {
         "id": id_,
@@ -77,7 +78,7 @@ _PIZZA: Final = {
     "payee": "Luigi",
 }
 _PIZZA_SHOWN: Final = _booked(
-    "EXPENSE", PIZZA_ID, "pizza", -50.0, category="Food:Restaurant", tags=["night out"], payee="Luigi"
+    "EXPENSE", PIZZA_ID, "pizza", Decimal("-50.00"), category="Food:Restaurant", tags=["night out"], payee="Luigi"
 )
 _WAGES: Final = {
     "id": WAGES_ID,
@@ -88,7 +89,7 @@ _WAGES: Final = {
     "payee": "Example Ltd",
 }
 _WAGES_SHOWN: Final = _booked(
-    "INCOME", WAGES_ID, "wages", 3200.0, date="2026-11-02", category="Work", payee="Example Ltd"
+    "INCOME", WAGES_ID, "wages", Decimal("3200.00"), date="2026-11-02", category="Work", payee="Example Ltd"
 )
 _BREAD: Final = {
     "id": BREAD_ID,
@@ -98,7 +99,7 @@ _BREAD: Final = {
     "date": "2026-11-21",
     "category": "Food:Bakery",
 }
-_BREAD_SHOWN: Final = _booked("EXPENSE", BREAD_ID, "bread", -4.2, date="2026-11-21", category="Food:Bakery")
+_BREAD_SHOWN: Final = _booked("EXPENSE", BREAD_ID, "bread", Decimal("-4.20"), date="2026-11-21", category="Food:Bakery")
 _SAVED: Final = {"id": SAVED_ID, "from": "main", "to": "savings", "amount": 250, "date": "2026-11-03"}
 _SAVED_SHOWN: Final = {
     "id": SAVED_ID,
@@ -106,9 +107,9 @@ _SAVED_SHOWN: Final = {
     "description": "Transfer",
     "from": "main",
     "to": "savings",
-    "amount": 250.0,
+    "amount": Decimal("250.00"),
     "currency": "USD",
-    "to_amount": 250.0,
+    "to_amount": Decimal("250.00"),
     "to_currency": "USD",
     "date": "2026-11-03",
     "tags": [],
@@ -123,7 +124,7 @@ _SAVINGS: Final = {
     "name": "savings",
     "kind": "savings",
     "currency": "USD",
-    "opening_balance": 1000.0,
+    "opening_balance": Decimal("1000.00"),
     "opening_date": "2026-11-01",
     "closed": False,
     "version": 1,
@@ -133,7 +134,7 @@ _MAIN: Final = {
     "name": "main",
     "kind": None,
     "currency": "USD",
-    "opening_balance": 0.0,
+    "opening_balance": Decimal("0.00"),
     "opening_date": None,
     "closed": False,
     "version": 1,
@@ -141,16 +142,6 @@ _MAIN: Final = {
 
 _CSV: Final = "date,description,amount\n2026-11-22,coffee,-3.50\n2026-11-23,refund,12.00\n"
 _MAPPING: Final = {"separator": ",", "columns": {"date": "date", "amount": "amount", "description": "description"}}
-_OUTCOME: Final = {
-    "format": "csv",
-    "encoding": "utf-8",
-    "preview": True,
-    "booked": 2,
-    "skipped": 0,
-    "refused": 0,
-    "accounts": [],
-    "sums": {"USD": 8.5},
-}
 _LEDGER: Final = {"id": LEDGER_ID, "currency": "USD", "closed_until": None, "created_at": INSTANT}
 _SHARED_LEDGER: Final = {
     "id": SHARED_ID,
@@ -192,10 +183,10 @@ _KEY: Final = {
 
 _Resource = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
 _RESOURCES: Final[Mapping[str, _Resource]] = {
-    "incomes": (_WAGES, _WAGES_SHOWN, {"amount": 3300}, {"amount": 3300.0}),
-    "expenses": (_PIZZA, _PIZZA_SHOWN, {"amount": 55}, {"amount": -55.0}),
+    "incomes": (_WAGES, _WAGES_SHOWN, {"amount": 3300}, {"amount": Decimal("3300.00")}),
+    "expenses": (_PIZZA, _PIZZA_SHOWN, {"amount": 55}, {"amount": Decimal("-55.00")}),
     "transactions": (_BREAD, _BREAD_SHOWN, {"category": "Food:Groceries"}, {"category": "Food:Groceries"}),
-    "transfers": (_SAVED, _SAVED_SHOWN, {"amount": 300}, {"amount": 300.0, "to_amount": 300.0}),
+    "transfers": (_SAVED, _SAVED_SHOWN, {"amount": 300}, {"amount": Decimal("300.00"), "to_amount": Decimal("300.00")}),
 }
 """Of each resource: what makes one, how it is shown, what PATCH changes, and how that is shown."""
 
@@ -243,8 +234,9 @@ _LUNCH: Final = [
 ]
 
 EXAMPLES: Final[Mapping[str, Example]] = {
-    "documentation_get_index": Example(),
+    "index_get_index": Example(),
     "health_get_health": Example(answer={"status": "alive"}),
+    "health_get_readiness": Example(),
     "accounts_add": Example(
         status=201,
         body={key: _SAVINGS[key] for key in ("name", "kind", "opening_balance", "opening_date")},
@@ -254,7 +246,9 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "accounts_get_list": Example(answer=[_MAIN, _SAVINGS]),
     "accounts_get_one": Example(path=_SAVINGS_ID, answer=_SAVINGS),
     "accounts_patch_one": Example(
-        path=_SAVINGS_ID, body={"opening_balance": 900}, answer={**_SAVINGS, "opening_balance": 900.0, "version": 2}
+        path=_SAVINGS_ID,
+        body={"opening_balance": 900},
+        answer={**_SAVINGS, "opening_balance": Decimal("900.00"), "version": 2},
     ),
     "accounts_put_one": Example(
         path=_SAVINGS_ID,
@@ -271,13 +265,34 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "reports_get_balances": Example(
         query={"as_of": "2026-11-30"},
         answer=[
-            {"account": "main", "currency": "USD", "balance": 3008.3, "available": 3008.3, "as_of": "2026-11-30"},
-            {"account": "savings", "currency": "USD", "balance": 1300.0, "available": 1300.0, "as_of": "2026-11-30"},
+            {
+                "account": "main",
+                "currency": "USD",
+                "balance": Decimal("3008.30"),
+                "available": Decimal("3008.30"),
+                "as_of": "2026-11-30",
+            },
+            {
+                "account": "savings",
+                "currency": "USD",
+                "balance": Decimal("1300.00"),
+                "available": Decimal("1300.00"),
+                "as_of": "2026-11-30",
+            },
         ],
     ),
     "reports_get_summary": Example(
         query={**_PERIOD, "by": "month"},
-        answer=[{"month": "2026-11", "currency": "USD", "income": 3380.0, "expense": -71.7, "net": 3308.3, "count": 5}],
+        answer=[
+            {
+                "month": "2026-11",
+                "currency": "USD",
+                "income": Decimal("3380.00"),
+                "expense": Decimal("-71.70"),
+                "net": Decimal("3308.30"),
+                "count": 5,
+            }
+        ],
     ),
     "reports_get_cashflow": Example(
         query=_PERIOD,
@@ -285,11 +300,11 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             {
                 "month": "2026-11",
                 "currency": "USD",
-                "opening": 0.0,
-                "income": 3380.0,
-                "expense": -71.7,
-                "transfers": 1000.0,
-                "closing": 4308.3,
+                "opening": Decimal("0.00"),
+                "income": Decimal("3380.00"),
+                "expense": Decimal("-71.70"),
+                "transfers": Decimal("1000.00"),
+                "closing": Decimal("4308.30"),
             }
         ],
     ),
@@ -315,6 +330,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     ),
     "problems_get_problems": Example(),
     "problems_get_problem": Example(path={"slug": "invalid"}),
+    "documentation_get_docs": Example(),
     "documentation_get_openapi": Example(),
     "users_add_user": Example(status=201, body={**_CREDENTIALS, "name": "Ann", "setup_code": SETUP_CODE}, answer=_ANN),
     "tokens_add_tokens": Example(body=_CREDENTIALS, answer=_TOKENS),
@@ -343,6 +359,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "ledgers_put_member": Example(path=_MEMBER_PATH, body={"role": "editor"}, status=201),
     "ledgers_get_members": Example(path=_SHARED_PATH),
     "ledgers_delete_member": Example(path=_MEMBER_PATH, status=204),
+    "users_delete_sessions": Example(path={"id": BEN_ID}, status=204),
     "users_delete_user": Example(path={"id": BEN_ID}, status=204),
     "tokens_delete_tokens": Example(status=204),
 }
@@ -364,7 +381,7 @@ def _put(example: Example, operation: dict[str, Any]) -> None:
             parameter["example"] = given[parameter["in"]][parameter["name"]]
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
         if media_type == NDJSON:
-            content["example"] = "".join(json.dumps(line) + "\n" for line in example.body)
+            content["example"] = b"".join(encode_json(line) + b"\n" for line in example.body).decode()
         elif media_type != "multipart/form-data":
             content["example"] = example.body
     answer = operation["responses"][str(example.status)].get("content", {})
