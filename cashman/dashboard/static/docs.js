@@ -87,6 +87,7 @@ async function send(form) {
   const request = request_of(form);
   const headers = new Headers(request.headers);
   if (token.value) headers.set("Authorization", `Bearer ${token.value.trim()}`);
+  else headers.set("Cashman-Page", "1"); // so that the session's cookie counts
   const outcome = form.querySelector(".outcome");
   const [status, shown_headers, content] = [".status", ".headers", ".content"].map((name) => outcome.querySelector(name));
   const button = form.querySelector("button[type=submit]");
