@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from cashman.errors import ConfigurationError
-from cashman.limits import SECRET_BYTES_MIN
+from cashman.limits import LOCK_WAIT_SECONDS_MAX, POOL_DEFAULT, SECRET_BYTES_MIN
 from cashman.model.currency import CURRENCIES
 
 PREFIX: Final = "CASHMAN_"
@@ -134,6 +134,23 @@ class ConfigSchema(Schema):
     database_url = fields.String(
         load_default=f"sqlite:///{INSTANCE_FOLDER / 'cashman.db'}",
         metadata={"description": "Where the books are: a `sqlite:///` or `postgresql://` URL."},
+    )
+    database_pool = fields.Integer(
+        load_default=POOL_DEFAULT,
+        validate=validate.Range(3, 1000),
+        metadata={"description": "Connections to PostgreSQL that each worker may have at once."},
+    )
+    statement_timeout = fields.Integer(
+        load_default=60,
+        validate=validate.Range(0, 86_400),
+        metadata={
+            "description": "Seconds that one statement may take on PostgreSQL before the answer is 503; 0 for no limit."
+        },
+    )
+    lock_timeout = fields.Integer(
+        load_default=int(LOCK_WAIT_SECONDS_MAX),
+        validate=validate.Range(1, 86_400),
+        metadata={"description": "Seconds that it may wait for a lock that others hold on PostgreSQL."},
     )
     currency = fields.String(
         load_default=None,

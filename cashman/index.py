@@ -99,7 +99,10 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
 
 def equip(app: Flask, settings: Config) -> None:
     """Give an app the books that its settings name, and who may use them."""
-    books = Books(db.connect(settings.database_url), currency=settings.currency, timezone=settings.timezone)
+    database = db.connect(
+        settings.database_url, settings.database_pool, settings.statement_timeout, settings.lock_timeout
+    )
+    books = Books(database, currency=settings.currency, timezone=settings.timezone)
     keys = signing_keys(books.database, settings.secret_key)
     issuer = Issuer(settings.issuer, settings.audience, settings.jwks_url) if settings.issuer else None
     current.init_app(app, books, Access(books, keys, issuer, settings.bootstrap_key))

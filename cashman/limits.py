@@ -47,6 +47,7 @@ RETRY_AFTER_SECONDS: Final = 2
 PROBE_SECONDS_MAX: Final = 2.0  # how long it is waited for a database that is asked how it is
 PROBE_FRESH_SECONDS: Final = 1.0  # how long its answer stands for those who ask next
 WRITER_SECONDS_MAX: Final = 60.0  # a commit that takes longer is stuck; the largest import takes a third of it
+POOL_DEFAULT: Final = 10  # connections to PostgreSQL of each process, of which one writes
 
 INT64_MAX: Final = 2**63 - 1
 

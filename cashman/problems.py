@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from cashman import cookies, current, errors
 from cashman.answers import encode_json
 from cashman.contracts import A_PAGE, NO_STORE, contract
+from cashman.db import unavailable
 from cashman.errors import Problem
 from cashman.language import asked_for, of_page, page, spoken, told
 from cashman.translations import translate
@@ -43,6 +44,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Problem, render)
     app.register_error_handler(ValidationError, render_validation_error)
     app.register_error_handler(HTTPException, render_http_exception)
+    app.register_error_handler(errors.ConfigurationError, render_misconfigured)
     app.register_error_handler(Exception, render_fault)
 
 
@@ -97,6 +99,12 @@ def render_http_exception(error: HTTPException) -> Any:
     body_headers = {"content-type", "content-length"}
     problem.headers = {name: value for name, value in response.headers if name.lower() not in body_headers}
     return render(problem)
+
+
+def render_misconfigured(error: errors.ConfigurationError) -> Response:
+    """What would have stopped the start, and came later: somebody has to mend it, and no restart is needed then."""
+    log.error("the books cannot be used: %s", error)
+    return render(unavailable())
 
 
 def render_fault(error: Exception) -> Response:

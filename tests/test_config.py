@@ -49,6 +49,9 @@ def test_every_setting_is_read_under_its_prefix() -> None:
         "CASHMAN_TRUSTED_PROXIES": ("10.0.0.0/8 ::1", ["10.0.0.0/8", "::1"]),
         "CASHMAN_CORS_ORIGINS": ("https://app.example.com", ["https://app.example.com"]),
         "CASHMAN_RATE_LIMIT": ("600", 600),
+        "CASHMAN_DATABASE_POOL": ("5", 5),
+        "CASHMAN_STATEMENT_TIMEOUT": ("0", 0),
+        "CASHMAN_LOCK_TIMEOUT": ("2", 2),
         "CASHMAN_DEMO": ("1", True),
         "CASHMAN_DISK_FREE_MIN": ("500", 500),
     }

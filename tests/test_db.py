@@ -191,7 +191,9 @@ def test_a_server_that_does_not_sync_its_commits_is_refused(database_url: str) -
 def test_a_database_of_a_newer_release_is_refused(database_url: str) -> None:
     books = Books(db.connect(database_url))
     books.database.write(
-        lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        lambda connection: connection.exec_driver_sql(
+            "UPDATE alembic_version SET version_num = '9999', works_with = '9998'"
+        )
     )
     books.database.close()
     with pytest.raises(ConfigurationError, match="schema 9999, made by a newer Cashman"):
@@ -532,11 +534,13 @@ def test_a_read_only_database_is_not_started_on(path: Path, open_folder: Path) -
 
 
 @on_sqlite
-def test_a_file_that_is_no_database_is_out_of_reach_until_it_is_one(path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused_until_it_is_one(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(b"This is not a database." * 1000)
     ledger = Books(db.connect(f"sqlite:///{path}")).own_ledger()
-    refused(lambda: found(ledger))
+    with pytest.raises(ConfigurationError, match="is no database of SQLite's"):
+        found(ledger)
+    assert path.read_bytes() == b"This is not a database." * 1000
     path.write_bytes(whole)
     assert record(ledger) == 3
     ledger.books.database.close()
@@ -722,7 +726,7 @@ def test_a_head_that_somebody_holds_is_not_waited_for_for_ever(
         other.execute(text("SELECT * FROM journal_heads FOR UPDATE"))
         begun = time.monotonic()
         refused(lambda: record(ledger, "two"))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15  # the default of CASHMAN_LOCK_TIMEOUT is 5
         assert found(ledger) == ["one"]
         other.rollback()
     assert record(ledger, "three") == 4
@@ -762,7 +766,6 @@ def test_a_server_that_is_read_only_is_read_and_recovers(ledger: Ledger, databas
         refused(lambda: record(ledger, "two"))
         assert found(ledger) == ["one"]
     alter(database_url, "RESET default_transaction_read_only", then_disconnect=True)
-    refused(lambda: record(ledger, "two"))
     assert record(ledger, "three") == 4
 
 

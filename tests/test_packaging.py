@@ -127,7 +127,39 @@ def test_only_what_the_image_needs_goes_into_it():
     lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert "*" in lines
     allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
-    assert allowed == {"Pipfile", "Pipfile.lock", "bootstrap.sh", "gunicorn.conf.py", "cashman"}
+    assert allowed == {"Pipfile", "Pipfile.lock", "bootstrap.sh", "gunicorn.conf.py", "cashman", "tools/sbom.py"}
+
+
+def test_the_bill_of_materials_is_cyclonedx_and_holds_what_is_locked_with_every_hash(lock):
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    made = [
+        subprocess.run([sys.executable, ROOT / "tools" / "sbom.py", LOCK], capture_output=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert made[0] == made[1]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(made[0].decode()) is None
+    found = {
+        (component["name"], component["version"]): {
+            hash_["content"] for file in component["externalReferences"] for hash_ in file["hashes"]
+        }
+        for component in json.loads(made[0])["components"]
+    }
+    expected = {
+        (name, package["version"].removeprefix("==")): {hash_.removeprefix("sha256:") for hash_ in package["hashes"]}
+        for category in ("default", "fast")
+        for name, package in lock[category].items()
+    }
+    assert found == expected
+    assert len(found) > 50
+
+
+def test_the_image_keeps_what_babel_knows_of_every_language_that_is_spoken(stages):
+    """The builder takes the others away; one more folder of translations needs its place in the Dockerfile."""
+    kept = {name for line in stages[0] for name in re.findall(r"! -name '([a-z]+)\*?\.dat'", line)}
+    spoken = {path.parent.name.split("_")[0] for path in (ROOT / "cashman" / "translations").glob("*/messages.po")}
+    assert kept == {"root", "en", *spoken}
 
 
 @pytest.fixture

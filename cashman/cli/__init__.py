@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "backup": "moves:backup",
     "restore": "moves:restore",
     "copy": "moves:copy",
+    "migrate": "moves:migrate",
     "verify": "books:verify",
     "journal": "books:journal",
     "user": "users:user",

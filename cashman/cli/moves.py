@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from cashman import config, db, moving
+from cashman import config, db, migrations, moving
 from cashman.cli.problems import BROKEN
 from cashman.cli.tables import as_json, plain
 from cashman.errors import ConfigurationError
@@ -73,6 +73,23 @@ def copy(to: str, json: bool) -> None:
         _check_existing(database)
         moved = moving.copy(database, target, progress=progress)
     _show(moved, "copied", json=json)
+
+
+@click.command()
+@click.option(
+    "--service-role", metavar="NAME", help="A role of PostgreSQL's that may then serve, and no more than that."
+)
+def migrate(service_role: str | None) -> None:
+    """Bring the database to this release's schema, as the role that owns it.
+
+    Where the service's own role owns it too, as always on SQLite, each start does the same. NAME may then write all
+    that a service writes, and neither change the schema nor update or delete what is in the journal.
+    """
+    with _here() as database:
+        database.migrate()
+        if service_role is not None:
+            database.grant(service_role)
+    click.echo(f"at schema {migrations.HEAD}")
 
 
 @contextmanager

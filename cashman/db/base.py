@@ -24,7 +24,7 @@ from sqlalchemy.pool import Pool
 
 from cashman import migrations
 from cashman.db.probing import Found, Probe
-from cashman.errors import Problem, StoreUnavailable
+from cashman.errors import ConfigurationError, Problem, StoreUnavailable
 from cashman.limits import RETRY_AFTER_SECONDS
 
 Result = TypeVar("Result")
@@ -121,6 +121,14 @@ class Database(ABC):
     def _is_out_of_reach(self, error: DBAPIError) -> bool:
         """Whether an error says that the database cannot be used right now."""
 
+    def _may_migrate(self, connection: Connection) -> bool:
+        """Whether the schema is this role's to change."""
+        return True
+
+    def grant(self, role: str) -> None:
+        """Let a role serve, and no more than that; ConfigurationError where the engine knows no roles."""
+        raise ConfigurationError("roles are PostgreSQL's: SQLite has none")
+
     def _after_write(self, connection: Connection) -> None:  # noqa: B027  an engine may need nothing here
         """What follows a commit, still under the lock."""
 
@@ -182,11 +190,21 @@ class Database(ABC):
     def _open(self) -> None:
         self._prepare()
         with self._exclusive_migration():
-            migrations.upgrade(self.engine)
+            self._migrate()
             self._check_durability()
             if self.founding is not None:
                 with self._connect_writer() as connection:
                     self._transact(connection, self.founding)
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, and no more than that."""
+        with self._translated():
+            self._prepare()
+            with self._exclusive_migration():
+                self._migrate()
+
+    def _migrate(self) -> None:
+        migrations.upgrade(self.engine, self._may_migrate)
 
     def read(self, work: Work[Result], *, long: bool = False) -> Result:
         """Run work(connection) in one read-only snapshot; `long` work does not hold up the other requests."""

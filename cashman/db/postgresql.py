@@ -6,14 +6,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import URL, Connection, create_engine, event, inspect
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool, Pool
 
 from cashman.db.base import Database, Result, Work, unavailable
 from cashman.db.probing import Found, Probe
 from cashman.errors import ConfigurationError
-from cashman.limits import LOCK_WAIT_SECONDS_MAX, PROBE_SECONDS_MAX
+from cashman.limits import LOCK_WAIT_SECONDS_MAX, POOL_DEFAULT, PROBE_SECONDS_MAX
+
+_NOTICED: Final[dict[str, Any]] = {
+    "connect_timeout": int(LOCK_WAIT_SECONDS_MAX),
+    # A server that has gone without a word, with its machine or its network, is noticed after some ten seconds.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 
 class PostgresDatabase(Database):
@@ -31,28 +40,44 @@ class PostgresDatabase(Database):
     _RETRIED: Final = {"40001", "40P01"}  # serialization failure, deadlock
     # SQLSTATE classes and codes (appendix A of the manual) of a server that is gone, full, read-only or stopping;
     # 0A000 is what a standby says to a transaction that is to write.
-    _OUT_OF_REACH: Final = ("08", "0A000", "53", "57", "58", "25006", "55P03", *_RETRIED)
+    # 57014 is a statement that took too long, 25P03 a transaction in which nobody said anything.
+    _OUT_OF_REACH: Final = ("08", "0A000", "53", "57", "58", "25006", "25P03", "55P03", *_RETRIED)
+    _OWNS: Final = """
+        SELECT coalesce(
+            (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('alembic_version')),
+            has_schema_privilege(current_schema(), 'CREATE'), false)"""
+    # What is never changed nor taken away; of the rest a service has to do both.
+    _KEPT: Final = {"alembic_version": "SELECT", "journal": "SELECT, INSERT", "revisions": "SELECT, INSERT"}
 
-    def __init__(self, url: URL) -> None:
+    def __init__(
+        self,
+        url: URL,
+        pool: int = POOL_DEFAULT,
+        statement_seconds: float = 0,
+        lock_seconds: float = 0,
+    ) -> None:
         super().__init__()
-        options = url.query.get("options", "")
+        lock_ms = int((lock_seconds or LOCK_WAIT_SECONDS_MAX) * 1000)
+        timeouts = f"-c lock_timeout={lock_ms} -c statement_timeout={int(statement_seconds * 1000)}"
         server = url.difference_update_query(["options"])
-        connect_args = {
-            "connect_timeout": int(LOCK_WAIT_SECONDS_MAX),
-            "options": f"{options} -c lock_timeout={int(LOCK_WAIT_SECONDS_MAX * 1000)}".strip(),
-        }
+        # Where the URL says something else, that counts.
+        connect_args = {name: value for name, value in _NOTICED.items() if name not in url.query}
+        connect_args["options"] = f"{timeouts} {url.query.get('options', '')}".strip()
+        if isinstance(url.query.get("host"), tuple) and "target_session_attrs" not in url.query:
+            connect_args["target_session_attrs"] = "read-write"  # of several hosts, the one that is primary
+        peeking = max(1, pool // 4)
         self.engine = create_engine(
             server,
-            pool_size=5,
-            max_overflow=10,
+            pool_size=pool - peeking,
+            max_overflow=0,
             connect_args=connect_args,
             hide_parameters=True,  # an error is logged, and what was to be written is nobody's business
         )
         # Single statements, each a transaction of its own: one round trip to the server, where others take four.
         self._peeking = create_engine(
             server,
-            pool_size=2,
-            max_overflow=3,
+            pool_size=peeking,
+            max_overflow=0,
             isolation_level="AUTOCOMMIT",
             pool_reset_on_return=None,
             hide_parameters=True,
@@ -114,10 +139,47 @@ class PostgresDatabase(Database):
     @contextlib.contextmanager
     def _exclusive_migration(self) -> Iterator[None]:
         with self.engine.connect() as connection:
-            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # a long migration is worth waiting for
+            # A long migration is worth waiting for.
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
             connection.exec_driver_sql(f"SELECT pg_advisory_lock({self._MIGRATION_LOCK})")
             yield  # closing the connection rolls back; the lock is given up with it
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({self._MIGRATION_LOCK})")
+
+    def _may_migrate(self, connection: Connection) -> bool:
+        return connection.exec_driver_sql(self._OWNS).scalar_one() is True
+
+    def _migrate(self) -> None:
+        try:
+            super()._migrate()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != "42501":  # insufficient_privilege
+                raise
+            raise ConfigurationError(
+                f"this role may not use the database ({error.orig.diag.message_primary}): "  # type: ignore[union-attr]
+                "run `cashman migrate --service-role NAME` as the role that owns it"
+            ) from error
+
+    def grant(self, role: str) -> None:
+        def grant(connection: Connection) -> None:
+            quote = connection.dialect.identifier_preparer.quote
+            schema = quote(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+            connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {quote(role)}")
+            for name in inspect(connection).get_table_names():
+                allowed = self._KEPT.get(name, "SELECT, INSERT, UPDATE, DELETE")
+                connection.exec_driver_sql(f"REVOKE ALL ON {quote(name)} FROM {quote(role)}")
+                connection.exec_driver_sql(f"GRANT {allowed} ON {quote(name)} TO {quote(role)}")
+
+        with self._translated():
+            try:
+                with self.engine.begin() as connection:
+                    grant(connection)
+            except ProgrammingError as error:  # such as a role that is not there
+                raise ConfigurationError(f"{role} cannot be let in: {error.orig.diag.message_primary}") from error  # type: ignore[union-attr]
+
+    def _discard_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.invalidate()  # nobody else gets what failed, such as a server that only reads now
+        super()._discard_writer()
 
     def _connect_reader(self) -> Connection:
         return self.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

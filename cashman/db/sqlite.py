@@ -54,7 +54,7 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.keys_path = path.with_name(path.name + ".keys")
+        self.keys_path: Path = path.with_name(path.name + ".keys")
         self._lock_path = path.with_name(path.name + ".lock")
         self._stood: tuple[int, int] | None = None
         self._changes_checkpointed = 0
@@ -122,16 +122,40 @@ class SqliteDatabase(Database):
 
     def _prepare(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self._stood is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                # Else it would be taken for a lock that is out of reach for a while.
+                os.close(os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             with self.exclusive():
-                # Only here is a file made, and only where none was opened before.
                 if self._stood is None:
-                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                    self._find_or_make()
                 self._stood = _place(self.path)
         except FileNotFoundError:
             raise unavailable("The database file is gone.") from None
         except OSError as error:
-            raise ConfigurationError(f"the database {self.path} cannot be used: {error.strerror}") from error
+            raise ConfigurationError(f"the database {self.path} cannot be used: {self._told(error)}") from error
+
+    def _find_or_make(self) -> None:
+        """Only here is a file made: where none was opened before, and none has left anything behind."""
+        if not self.path.exists():
+            for left in (*files.sidecars(self.path), self.keys_path):
+                if left.exists():
+                    raise ConfigurationError(
+                        f"{left} is there and its database is not: put {self.path} back, or it away"
+                    )
+            log.warning("there are no books yet: %s is made", self.path)
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as file:
+            if file.read(16) not in (b"", b"SQLite format 3\0"):
+                raise ConfigurationError(f"{self.path} is no database of SQLite's")
+
+    def _told(self, error: OSError) -> str:
+        """What the operating system refuses, and to whom."""
+        reason = error.strerror or str(error)
+        if isinstance(error, PermissionError):
+            with contextlib.suppress(OSError):
+                owner = next(folder for folder in self.path.parents if folder.exists()).stat().st_uid
+                reason += f" (this is user {os.getuid()}, and its folder belongs to user {owner})"
+        return reason
 
     def exists(self) -> bool:
         return self.path.exists()

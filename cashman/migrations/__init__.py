@@ -4,12 +4,17 @@ A revision is the number that its file name starts with; they run in that order.
 """
 
 import importlib
+import logging
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
 from cashman.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
 
 FOLDER: Final = Path(__file__).parent
 HEAD: Final = max((path.name.split("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py")), default="")
@@ -24,20 +29,50 @@ def current(connection: Connection) -> str | None:
     return revision
 
 
-def upgrade(engine: Engine) -> None:
-    """Run the migrations that are missing; ConfigurationError where a newer release made the database."""
+def upgrade(engine: Engine, may: Callable[[Connection], bool] = lambda _: True) -> None:
+    """Run the migrations that are missing, where this role may; ConfigurationError for a database to keep away from."""
     with engine.connect() as connection:
         found = current(connection)
-    if found == HEAD:
-        return  # the usual start does not even load Alembic
-    if found is not None and found > HEAD:
-        raise ConfigurationError(
-            f"the database is at schema {found}, made by a newer Cashman; this release knows schemas up to {HEAD}"
-        )
+        if found == HEAD:
+            return  # the usual start does not even load Alembic
+        if found is not None and found > HEAD:
+            _check_works_with(connection, found)
+            return
+        if found is None and inspect(connection).get_table_names():
+            raise ConfigurationError("the database holds another program's tables: give Cashman one of its own")
+        if not may(connection):
+            told = "is empty" if found is None else f"is at schema {found}"
+            raise ConfigurationError(
+                f"the database {told}, this release works with schema {HEAD}, and this role does not own it: "
+                "run `cashman migrate` as the role that does"
+            )
     from alembic import command
 
     with engine.connect().execution_options(cashman_writing=True) as connection, connection.begin():
-        command.upgrade(alembic_config(connection), "head")
+        config = alembic_config(connection)
+        command.upgrade(config, "head")
+        connection.execute(text("UPDATE alembic_version SET works_with = :oldest"), {"oldest": works_with(config)})
+
+
+def works_with(config: Any) -> str:
+    """The oldest schema whose release still works on the newest one, as its migration says."""
+    from alembic.script import ScriptDirectory
+
+    oldest: str = ScriptDirectory.from_config(config).get_revision(HEAD).module.works_with
+    return oldest
+
+
+def _check_works_with(connection: Connection, found: str) -> None:
+    """Let a release go on whose next one has migrated already, while the schema was only added to."""
+    columns = {column["name"] for column in inspect(connection).get_columns("alembic_version")}
+    if re.fullmatch("[0-9]{4}", found) is None or "works_with" not in columns:
+        raise ConfigurationError(f"the database is at schema {found}, which is not one of Cashman's")
+    oldest = connection.execute(text("SELECT works_with FROM alembic_version")).scalar()
+    if oldest is None or oldest > HEAD:
+        raise ConfigurationError(
+            f"the database is at schema {found}, made by a newer Cashman; this release knows schemas up to {HEAD}"
+        )
+    log.warning("the database is at schema %s, of the next release; this one, of schema %s, still works", found, HEAD)
 
 
 def drift(connection: Connection, metadata: MetaData) -> list[Any]:
