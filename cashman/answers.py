@@ -293,7 +293,7 @@ HISTORY = {
 
 def history_response(versions: Iterable[tuple[Version, dict[str, Any]]]) -> Response:
     """Every revision, with what it changed, from each version and what it showed then."""
-    return Response(encode_json(list(_revisions(versions))), mimetype=JSON)
+    return Response(encode_json(list(revisions(versions))), mimetype=JSON)
 
 
 def shown_versions(versions: Sequence[Version], chart: Chart) -> Iterator[tuple[Version, dict[str, Any]]]:
@@ -301,7 +301,8 @@ def shown_versions(versions: Sequence[Version], chart: Chart) -> Iterator[tuple[
     return ((version, msgspec.structs.asdict(show_state(version.state, chart))) for version in versions)
 
 
-def _revisions(versions: Iterable[tuple[Version, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+def revisions(versions: Iterable[tuple[Version, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """Each revision as it is shown: when, by whom, and the old and the new value of what changed."""
     before: dict[str, Any] = {}
     for version, after in versions:
         yield {

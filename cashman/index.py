@@ -36,7 +36,9 @@ from cashman.access import Access
 from cashman.access.issuer import Issuer
 from cashman.access.signing import signing_keys
 from cashman.config import Config
+from cashman.dashboard import imports as import_page
 from cashman.dashboard import overview
+from cashman.dashboard import transactions as transactions_pages
 from cashman.ledger import Books
 from cashman.limits import DOCUMENT_BYTES_MAX
 from cashman.proxy import BehindProxy
@@ -75,6 +77,8 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
         ledgers.bp,
         journal_feed.bp,
         overview.bp,
+        transactions_pages.bp,
+        import_page.bp,
     )
     # The same once more for every ledger that the path names.
     named = Blueprint(documentation.OF_A_NAMED_LEDGER, __name__, url_prefix="/ledgers/<ulid:ledger_ulid>")

@@ -78,6 +78,9 @@ OF_A_LEDGER = {
     ("GET", "/ledger"): "viewer",
     ("PATCH", "/ledger"): "owner",
     ("GET", "/pages/overview"): "viewer",
+    ("GET", "/pages/transactions"): "viewer",
+    ("GET", f"/pages/transactions/{ID}"): "viewer",
+    ("GET", "/pages/import"): "viewer",
 }
 """What is asked of one's own ledger as it stands here, and of any behind /ledgers/<its ULID>."""
 

@@ -15,11 +15,19 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
     """A page about the ledger of this request, in the caller's language and locale.
 
     Beside what `language.page` gives, the template has what Figures can write, such as `money` and `day`, and `here`,
-    the path that the navigation marks as the one that is shown.
+    the path that the navigation marks as the one that is shown, and `may_edit`.
     """
-    response = language.page(template, status, here=here(), **Figures(locale()).in_templates, **values)
+    response = language.page(
+        template, status, here=here(), may_edit=may_edit(), **Figures(locale()).in_templates, **values
+    )
     response.headers["Cache-Control"] = "private, no-cache"  # somebody's books: kept by nobody between, asked each time
     return response
+
+
+def may_edit() -> bool:
+    """Whether the caller may book in the ledger that the page is about: others are offered nothing that writes."""
+    caller = current.caller()
+    return caller.may_as(current.access().membership(caller, current.ledger_ulid()).role, "editor")
 
 
 def here() -> str:
