@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import missing
 
-from torture import crash, failover, power_cut, repeats, slow_clients, store_faults, sync_before_answer, tamper
+from torture import bank, crash, failover, power_cut, repeats, slow_clients, store_faults, sync_before_answer, tamper
 from torture.service import Answer, Broken, Impossible
 
 pytestmark = pytest.mark.alone
@@ -211,3 +211,24 @@ def test_the_harness_of_faults_sees_what_is_lost_or_doubled(monkeypatch: pytest.
     assert booker.differences() == {"lost": 1, "doubled": 1}
     with pytest.raises(Broken, match="lost: 1"):
         store_faults.check(booker.differences())
+
+
+# A bank's check.
+
+
+def test_every_report_is_what_the_journal_up_to_its_head_comes_to() -> None:
+    figures = possible(bank.bank, minutes=0.1, reads=300, clients=16, ledgers=4, pause=3, seed=1)
+    assert {name: figures[name] for name in bank.WRONG} == dict.fromkeys(bank.WRONG, 0)
+    assert figures["heads"] > 20
+    assert figures["cashman verify"] == "sound"
+
+
+def test_the_bank_sees_one_digit_that_is_wrong() -> None:
+    opened = {"name": "main", "opening_minor_units": 500, "opening_date": "2026-01-01"}
+    entry = {"entity": "account", "entity_id": "1", "figures": opened}
+    right = b'[{"account":"main","currency":"USD","balance":5.00,"available":5.00,"as_of":"2026-11-28"}]'
+    reads = {("/balances", "1:aa"): {right}}
+    assert bank.compare([("1:aa", entry)], reads) == []
+    assert bank._lie(reads) == 1
+    assert len(bank.compare([("1:aa", entry)], reads)) == 1
+    assert bank.compare([("1:bb", entry)], reads) == ["1:aa is not in the journal"]
