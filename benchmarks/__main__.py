@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import at_a_million, in_and_out, keyed_writes, load, reading, signed_in, writes_and_reads
+from benchmarks import at_a_million, first_view, in_and_out, keyed_writes, load, reading, signed_in, writes_and_reads
 from benchmarks.options import Options
 from benchmarks.servers import Unusable
 
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "reading": reading.run,
     "signed_in": signed_in.run,
     "in_and_out": in_and_out.run,
+    "first_view": first_view.run,
 }
 
 
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "--keep",
         type=Path,
         metavar="FOLDER",
-        help="keep the SQLite file that `reading` fills, and take it from there (remove it when tables change)",
+        help="keep the SQLite file that `reading` and `first_view` fill, and take it from there",
     )
     parser.add_argument("--database-url", help="a PostgreSQL server instead; a database is made there and dropped")
     parser.add_argument("--postgresql", action="store_true", help="the same, on a server started for it")

@@ -1,4 +1,5 @@
 import os
+import re
 import select
 import shutil
 import sqlite3
@@ -13,7 +14,7 @@ import pytest
 from conftest import missing
 from sqlalchemy import make_url
 
-from benchmarks import at_a_million, household, load, machine, questions, reading, servers, writes_and_reads
+from benchmarks import at_a_million, first_view, household, load, machine, questions, reading, servers, writes_and_reads
 from benchmarks.__main__ import main
 from benchmarks.load import Sample
 from benchmarks.options import Options
@@ -330,3 +331,19 @@ def test_reading_asks_every_server_for_everything(monkeypatch, tmp_path):
     assert [name for name in (*questions.REPORTS, *questions.filters(4_000)) if name not in text] == []
     assert "| page 40 beside page 1: the same again " in text
     assert "4,000 transactions were recorded in batches of 10,000" in text
+
+
+def test_the_first_view_is_measured_by_a_browser(monkeypatch, tmp_path):
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        missing("chromium (the package of that name)")
+    folder = Path(os.environ.get("CASHMAN_TEST_DISK", tmp_path))
+    if machine.file_system(folder) in ("tmpfs", "ramfs"):
+        pytest.skip("the temporary folder is in memory, and a benchmark needs a disk")
+    monkeypatch.setattr(first_view, "ASKED", 1)
+    monkeypatch.setattr(first_view, "VISITS", 1)
+    monkeypatch.setattr(first_view, "VIEWS", {"a year": "/?period=2025"})
+    text = first_view.run(Options(folder=folder, transactions=4_000)).text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| a year |")]
+    paint, bytes_sent = (float(found) for found in re.findall(r"\*\*([\d.]+)\*\*", row))
+    assert paint > 0
+    assert 5 < bytes_sent < 150
