@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
+    from serving import Service
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -25,6 +27,12 @@ ARGUMENTS = (
 )
 MILLISECONDS_MAX = 30_000
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+LOOKS = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "is_mobile": True, "has_touch": True},
+}
+"""How a page is looked at: every page has to be good in each of these."""
 
 _WATCH_POLICY = """addEventListener("securitypolicyviolation", (event) =>
     console.error(`forbidden by the policy: ${event.violatedDirective} ${event.blockedURI}`))"""
@@ -38,6 +46,29 @@ def chromium() -> str:
     if found is None:
         missing("chromium (the package of that name)")
     return str(found)
+
+
+@contextlib.contextmanager
+def served(folder: Path, **environment: str) -> Iterator["Service"]:
+    """Cashman as it is served, on an empty ledger; with the door open to this machine."""
+    chromium()
+    from serving import Service
+
+    service = Service(folder, f"sqlite:///{folder}/books.db", **environment)
+    try:
+        yield service
+    finally:
+        service.remove()
+
+
+@contextlib.contextmanager
+def served_demo(folder: Path) -> Iterator["Service"]:
+    """The same with the year of a household in it, as `CASHMAN_DEMO=1` makes it."""
+    with served(folder, CASHMAN_DEMO="1") as service:
+        deadline = time.monotonic() + MILLISECONDS_MAX / 1000
+        while not service.request("GET", "/transactions?limit=1")[2] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield service
 
 
 @pytest.fixture(scope="session")
@@ -129,11 +160,11 @@ def visits(browser: "Browser") -> Iterator[Callable[..., Visit]]:
             visit.check()
 
 
-def axe_findings(page: "Page") -> list[str]:
-    """What axe finds wrong with a page as it stands."""
+def axe_findings(page: "Page", *rules: str) -> list[str]:
+    """What axe finds wrong with a page as it stands, by all of its rules or some."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page).response
+    found = Axe().run(page, options={"runOnly": list(rules)} if rules else None).response
     return [
         f"{violation['id']}: {node['html']} ({node['failureSummary']})"
         for violation in found["violations"]
@@ -146,16 +177,8 @@ def overflow(page: "Page") -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
-def wide_elements(page: "Page") -> list[str]:
-    """What sticks out of a page that is too wide, for whoever has to mend it."""
-    found: list[str] = page.evaluate(
-        """[...document.querySelectorAll("main *")].filter((one) =>
-             one.getBoundingClientRect().right > document.documentElement.clientWidth && !one.closest(".scrolls, pre"))
-           .slice(0, 5).map((one) => one.outerHTML.slice(0, 200))"""
-    )
-    return found
-
-
-def save(page: "Page", path: Path) -> None:
-    """A picture of a whole page, for whoever wants to look."""
-    page.screenshot(path=path, full_page=True)
+def is_fine(page: "Page", *rules: str) -> bool:
+    """Hold a page to what everybody needs of it: nothing that axe finds, and nothing wider than the window."""
+    assert axe_findings(page, *rules) == []
+    assert overflow(page) <= 0, page.url
+    return True
