@@ -14,7 +14,7 @@ from cashman.errors import NotFound
 
 FOLDER: Final = Path(__file__).parent / "dashboard" / "static"
 MEDIA_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-"""What may lie in the folder to be served; what else is there, such as a licence, is not."""
+"""What of the folder is served."""
 WORTH_COMPRESSING: Final = 1_000
 _FOREVER: Final = "public, max-age=31536000, immutable"
 

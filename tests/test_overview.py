@@ -254,13 +254,13 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"
 
 @pytest.mark.parametrize("query", ["", f"&category={HOSTILE.replace(':', '')}"])
 def test_whatever_stands_in_the_books_is_text(client: FlaskClient, ledger: Ledger, query: str) -> None:
+    ours = look(client, YEAR + query).tags
     ledger.open_account({"name": f"a {HOSTILE}", "currency": "USD"})
     spend(ledger, 5, description=f"d {HOSTILE}", account=f"a {HOSTILE}", category=HOSTILE)
     spend(ledger, 5, category=f"{HOSTILE}:{HOSTILE}")
     page = look(client, YEAR + query)
     assert set(page.tags) & {"iframe", "object", "style"} == set()
-    assert page.tags.count("script") == 1
-    assert page.tags.count("img") == 1
+    assert [page.tags.count(tag) for tag in ("script", "img")] == [ours.count(tag) for tag in ("script", "img")]
     assert [name for name, _ in page.attributes if name.startswith("on")] == []
     for text in (f"d {HOSTILE}", f"a {HOSTILE}", HOSTILE):
         assert text in page.text

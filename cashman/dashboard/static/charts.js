@@ -1,6 +1,11 @@
 /** Charts tell their values on hover and on focus; the arrow keys go from column to column, and Tab past them. */
 
-for (const chart of document.querySelectorAll("[data-chart]")) {
+/** Bring the charts below an element to life. */
+export function animate(root) {
+  for (const chart of root.querySelectorAll("[data-chart]")) listen(chart);
+}
+
+function listen(chart) {
   const readout = chart.querySelector("[data-readout]");
   const columns = [...chart.querySelectorAll(".column")];
   const tell = (column) => {
