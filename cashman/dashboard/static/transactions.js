@@ -108,8 +108,10 @@ async function showMore({ focus = false } = {}) {
   }
 }
 
-/** Let what needs scripts be used: the buttons of the rows, and the next page. */
+/** Let what needs scripts be used, and hide what only serves without them. */
 function awaken() {
+  form.querySelector('[type="submit"]').hidden = true;
+  document.getElementById("clear-filters").hidden = !wanted().includes("?");
   for (const button of document.querySelectorAll("#rows button:disabled")) button.disabled = false;
   const more = document.getElementById("more");
   if (more) sight.observe(more);
