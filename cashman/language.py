@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from babel import Locale, UnknownLocaleError
-from flask import Response, has_request_context, render_template, request
+from flask import Response, current_app, has_request_context, render_template, request
 from marshmallow.exceptions import SCHEMA
 
 from cashman import assets, current
@@ -120,22 +120,30 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
     """A page in the language of this request.
 
     In the template `say("… {name} …", name=…)` translates, `language` is its tag, `static("page.css")` where a file is,
-    and `link("/pages/…")` where a page about the same ledger is.
+    `link("/pages/…")` where a page about the same ledger is, and `here` the path that is marked in the navigation.
     """
     language = of_page()
 
     def say(text: str, **parameters: Any) -> str:
         return translate(Message(text, parameters) if parameters else text, language)
 
-    text = render_template(
-        template, say=say, language=tag(language), static=assets.url, link=link, prefix=current.prefix(), **values
-    )
+    frame = {"static": assets.url, "link": link, "prefix": current.prefix(), "here": here()}
+    text = render_template(template, say=say, language=tag(language), **frame, **values)
     response = spoken(assets.compressible(Response(text, status)), language)
     response.vary.add("Cookie")
     return response
 
 
 def link(path: str) -> str:
-    """The path of a page about the ledger that this request is about."""
+    """The path of a page, about the ledger that this request is about where it is about one."""
     prefix = current.prefix()
-    return path if not prefix else f"{prefix}/pages/overview" if path == "/" else f"{prefix}{path}"
+    if not prefix:
+        return path
+    named = f"{prefix}/pages/overview" if path == "/" else f"{prefix}{path}"
+    return named if current_app.url_map.bind("").test(named, "GET") else path
+
+
+def here() -> str:
+    """The path of this request without the ledger that it names; the overview has two."""
+    path = request.path.removeprefix(current.prefix()).rstrip("/")
+    return "/" if path in ("", "/pages/overview") else path

@@ -6,12 +6,13 @@ from decimal import Decimal
 
 import pytest
 from babel import Locale
-from flask import Flask
+from flask import Flask, g
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cashman.dashboard.figures import CHANGE_PERCENT_MAX, Figures, locale
+from cashman.language import here, link
 from cashman.model.currency import CURRENCIES
 from cashman.model.money import to_decimal
 from cashman.translations import LANGUAGES
@@ -98,5 +99,24 @@ def test_every_link_of_the_frame_leads_somewhere(client: FlaskClient) -> None:
     page = client.get("/problems").text.partition("<main")[0]
     links = re.findall('(?:href|src)="([^"#]+)"', page)
     assert len(links) > 3
-    for link in links:
-        assert client.get(link, headers={"Accept": "text/html"}).status_code == 200, link
+    for path in links:
+        assert client.get(path, headers={"Accept": "text/html"}).status_code == 200, path
+
+
+def test_in_a_ledger_that_the_path_names_links_stay_in_it_as_far_as_they_are_about_it(routes: Flask) -> None:
+    ulid = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    with routes.test_request_context(f"/ledgers/{ulid}/pages/overview"):
+        g.ledger_ulid = ulid
+        assert here() == "/"
+        assert link("/") == f"/ledgers/{ulid}/pages/overview"
+        assert link("/pages/transactions") == f"/ledgers/{ulid}/pages/transactions"
+        assert link("/docs") == "/docs"
+    with routes.test_request_context("/pages/transactions/"):
+        assert here() == "/pages/transactions"
+        assert link("/pages/transactions") == "/pages/transactions"
+
+
+def test_the_page_that_is_shown_is_marked_in_the_navigation(client: FlaskClient) -> None:
+    for path, shown in (("/", "/"), ("/pages/overview", "/"), ("/docs", "/docs"), ("/problems", None)):
+        page = client.get(path, headers={"Accept": "text/html"}).text
+        assert re.findall(r'href="([^"]+)" aria-current="page"', page) == ([] if shown is None else [shown])

@@ -14,12 +14,10 @@ HTML = "text/html"
 def page(template: str, status: int = 200, **values: Any) -> Response:
     """A page about the ledger of this request, in the caller's language and locale.
 
-    Beside what `language.page` gives, the template has what Figures can write, such as `money` and `day`, and `here`,
-    the path that the navigation marks as the one that is shown, and `may_edit`.
+    Beside what `language.page` gives, the template has what Figures can write, such as `money` and `day`, and
+    `may_edit`.
     """
-    response = language.page(
-        template, status, here=here(), may_edit=may_edit(), **Figures(locale()).in_templates, **values
-    )
+    response = language.page(template, status, may_edit=may_edit(), **Figures(locale()).in_templates, **values)
     response.headers["Cache-Control"] = "private, no-cache"  # somebody's books: kept by nobody between, asked each time
     return response
 
@@ -28,12 +26,6 @@ def may_edit() -> bool:
     """Whether the caller may book in the ledger that the page is about: others are offered nothing that writes."""
     caller = current.caller()
     return caller.may_as(current.access().membership(caller, current.ledger_ulid()).role, "editor")
-
-
-def here() -> str:
-    """The path of this request without the ledger that it names; the overview has two."""
-    path = request.path.removeprefix(current.prefix()).rstrip("/")
-    return "/" if path in ("", "/pages/overview") else path
 
 
 def wants_page() -> bool:
