@@ -305,6 +305,23 @@ def test_sums_over_accounts_are_exact(client: FlaskClient, ledger: Ledger) -> No
     assert found.pending
 
 
+def test_over_many_years_the_cash_flow_goes_by_year(client: FlaskClient, ledger: Ledger) -> None:
+    ledger.open_account(
+        {"name": "old", "currency": "USD", "opening_balance": Decimal(50), "opening_date": dt.date(2020, 2, 1)}
+    )
+    earn(ledger, 10, "2020-03-01")
+    spend(ledger, 4, "2020-05-01")
+    spend(ledger, 1, "2024-05-01")
+    page = look(client, "/?from=2019-06-01&to=2025-12-31")
+    assert ["2020", "$0.00", "$10.00", "$4.00", "$50.00", "$56.00"] in page.rows
+    assert ["2021", "$56.00", "$0.00", "$0.00", "$0.00", "$56.00"] in page.rows
+    assert ["2024", "$56.00", "$0.00", "$1.00", "$0.00", "$55.00"] in page.rows
+    assert ("aria-label", "End of 2025: $55.00") in page.attributes
+    longest = client.get("/?from=1950-01-01&to=2049-12-31", headers={**BROWSER, "Accept-Encoding": "gzip"})
+    assert longest.status_code == 200
+    assert len(longest.data) < 30_000
+
+
 def answer_of(client: FlaskClient, path: str) -> TestResponse:
     return client.get(path, headers=BROWSER)
 

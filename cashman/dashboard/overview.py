@@ -79,7 +79,7 @@ def _contents(books: Ledger, shown: Period, currency: str | None, category: str 
     currencies = sorted({*totals, *used}) or [chart.currency]
     currency = currency or (chart.currency if chart.currency in currencies else currencies[0])
     latest = books.find(Filter(first_day=first, last_day=last, limit=LATEST_SHOWN))
-    flow = [line for line in books.cashflow(first, last).lines if line["currency"] == currency]
+    flow = flow_of([line for line in books.cashflow(first, last).lines if line["currency"] == currency], shown)
     return {
         "period": shown,
         "pickers": Pickers(shown, books.today, currency if len(currencies) > 1 else None, category),
@@ -91,7 +91,7 @@ def _contents(books: Ledger, shown: Period, currency: str | None, category: str 
         "course": _course(books, shown, currency),
         "spending": _spending(books, shown, currency, category),
         "flow": flow,
-        "flow_chart": charts.line([(line["month"], line["closing"]) for line in flow], "balance"),
+        "flow_chart": charts.line([(line["key"], line["closing"]) for line in flow], "balance"),
         "latest": [encode_row(row, latest.chart) for row in latest.rows],
         "more": latest.next_cursor is not None,
         "newest": None if latest.rows else _newest(books),
@@ -192,6 +192,18 @@ def buckets(shown: Period) -> list[str]:
     days = (shown.last - shown.first).days + 1
     names = (bucket(shown.grain, (shown.first + dt.timedelta(days=day)).isoformat()) for day in range(days))
     return list(dict.fromkeys(names))
+
+
+def flow_of(months: Sequence[Line], shown: Period) -> list[Line]:
+    """The cash flow of one currency by month, or by year where there would be too many."""
+    found: dict[str, Line] = {}
+    for line in months:
+        key = line["month"][:4] if shown.grain == "year" else line["month"]
+        into = found.setdefault(key, {**line, "key": key, "income": NOTHING, "expense": NOTHING, "transfers": NOTHING})
+        for name in ("income", "expense", "transfers"):
+            into[name] += line[name]
+        into["closing"] = line["closing"]
+    return list(found.values())
 
 
 # Where it went.
