@@ -1,11 +1,18 @@
 """How gunicorn serves Cashman. The master never imports the package: each worker does, after the fork."""
 
+import contextlib
+import fcntl
 import gc
 import logging
 import os
+import pathlib
+import shutil
 import signal
 import sys
+import tempfile
 import time
+
+from gunicorn import glogging
 
 # bootstrap.sh has checked that both are whole numbers.
 bind = f"0.0.0.0:{os.environ.get('PORT', '5000')}"
@@ -42,6 +49,66 @@ forwarder_headers = ""
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 # It would be a socket in the home directory, which a container may not have.
 control_socket_disable = True
+
+
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+METRICS_PREFIX = "cashman-metrics-"
+
+
+class logger_class(glogging.Logger):  # noqa: N801  gunicorn's name for it
+    """gunicorn's own log, in the form that CASHMAN_LOG asks for, and without what a client wrote."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        from cashman.observability import logs
+
+        if logs.style_of(os.environ.get("CASHMAN_LOG")) == "json":
+            for handler in self.error_log.handlers:
+                handler.setFormatter(logs.JsonFormatter())
+
+    def warning(self, msg, *args, **kwargs):
+        if msg.startswith("Invalid request from ip="):
+            msg, args = "%s", (msg.partition(": ")[0],)  # what follows quotes the request, tokens and all
+        super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg, *args, **kwargs):
+        if msg.startswith("Error handling request"):
+            msg, args = "Error handling a request", ()  # what follows is the path with its query
+        super().exception(msg, *args, **kwargs)
+
+
+def on_starting(server):
+    """Make the folder in which the workers count together, before there are any; in memory, where that can be."""
+    _remove_old_metrics()
+    try:
+        folder = tempfile.mkdtemp(prefix=METRICS_PREFIX, dir=MEMORY)
+    except OSError as error:
+        server.log.warning("Each worker counts alone, as there is no folder for /metrics: %s", error)
+        return
+    # Whoever comes next removes the folder once this lock is gone, however we end.
+    server.cashman_metrics = (pathlib.Path(folder) / "lock").open("w")
+    fcntl.flock(server.cashman_metrics, fcntl.LOCK_EX)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+
+
+def _remove_old_metrics():
+    for folder in pathlib.Path(MEMORY).glob(f"{METRICS_PREFIX}*"):
+        with contextlib.suppress(OSError), (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+
+
+def child_exit(server, worker):
+    """Forget what a worker had under way; what it has counted stays."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for path in pathlib.Path(folder).glob(f"gauge_live*_{worker.pid}.db") if folder else ():
+        path.unlink(missing_ok=True)
+
+
+def on_exit(server):
+    """Take the folder away; after `kill -9` the next start does."""
+    if hasattr(server, "cashman_metrics"):
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def _stop_the_start(worker, error):
@@ -92,9 +159,29 @@ def post_worker_init(worker):
     own = logging.getLogger("cashman")
     own.handlers, own.propagate = worker.log.error_log.handlers, False
     own.setLevel(worker.log.error_log.level)
+    logging.getLogger().handlers = worker.log.error_log.handlers  # and what libraries warn of
 
+    from cashman import config
+    from cashman.observability import logs, requests, traces
+
+    settings = config.load(os.environ)
+    style = logs.style_of(settings.log)
+    if style != "off":
+        requests.watch(worker.wsgi).access_log = logs.AccessLog(style)
+    if traces.wanted(os.environ):
+        worker.cashman_stop_traces = traces.start(worker.wsgi)
+    gevent.spawn(_watch, worker)
     gevent.spawn(_open_books, worker)
     gevent.spawn(_expire, worker)
+
+
+def worker_exit(server, worker):
+    """Send the traces that are left, if whoever takes them answers soon."""
+    if hasattr(worker, "cashman_stop_traces"):
+        import gevent
+
+        with gevent.Timeout(2, False):
+            worker.cashman_stop_traces()
 
 
 def post_request(worker, request, environ, response):
@@ -131,6 +218,22 @@ def _open_books(worker):
                 worker.log.exception("The books cannot be opened; it is tried again")
         told = True
         gevent.sleep(1)
+
+
+def _watch(worker):
+    """Note what goes up and down, such as how many wait, also while nobody asks for it."""
+    import gevent
+
+    from cashman.current import books
+    from cashman.limits import SAMPLE_SECONDS
+    from cashman.observability import requests
+
+    while True:
+        metrics = requests.watch(worker.wsgi).metrics()
+        if metrics is None:
+            return
+        metrics.sample(books(worker.wsgi))
+        gevent.sleep(SAMPLE_SECONDS)
 
 
 def _expire(worker):

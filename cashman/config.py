@@ -216,6 +216,22 @@ class ConfigSchema(Schema):
         },
     )
 
+    log = fields.String(
+        load_default="auto",
+        validate=validate.OneOf(["auto", "json", "text", "off"]),
+        metadata={
+            "description": "The log, with a line for each request: `json`, `text`, or `auto`, text on a terminal and "
+            "JSON elsewhere. `off`: no line for a request."
+        },
+    )
+    metrics = fields.String(
+        load_default="auto",
+        validate=validate.OneOf(["auto", "open", "off"]),
+        metadata={
+            "description": "Who may read `/metrics`: `auto`, this machine, and administrators with their token; "
+            "`open`, everybody; `off`, nobody."
+        },
+    )
     disk_free_min = fields.Integer(
         load_default=50,
         validate=validate.Range(min=0),

@@ -233,9 +233,7 @@ def _kept_out(door: Door) -> str | None:
             command=door.command,
         )
     environ = request.environ
-    if environ.get("cashman.proxied") or any(
-        name in _FORWARDED or name.startswith("HTTP_X_FORWARDED") for name in environ
-    ):
+    if _is_handed_on(environ):
         return message(
             "Until there is a user the door is open to this machine alone, and a proxy has passed this request on: "
             "`{command} user add E-MAIL` makes a user, or set CASHMAN_AUTH=open where you trust the network.",
@@ -261,6 +259,24 @@ def _kept_out(door: Door) -> str | None:
             command=door.command,
         )
     return None
+
+
+def is_this_machine() -> bool:
+    """Whether a program of this machine asks, over loopback and by its own name, and nobody has handed it on."""
+    environ = request.environ
+    return (
+        _is_near(environ.get("REMOTE_ADDR", ""), None)
+        and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
+        and not _is_handed_on(environ)
+        and _is_local_host(environ.get("HTTP_HOST", ""))
+        and _is_own_origin(environ)
+    )
+
+
+def _is_handed_on(environ: dict[str, Any]) -> bool:
+    return bool(environ.get("cashman.proxied")) or any(
+        name in _FORWARDED or name.startswith("HTTP_X_FORWARDED") for name in environ
+    )
 
 
 def _is_near(address: str, gateway: str | None) -> bool:

@@ -30,6 +30,7 @@ RESPONSE_HEADERS: Final = (
     "RateLimit",
     "RateLimit-Policy",
     "Content-Language",
+    "X-Request-Id",
 )
 
 DOCUMENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"

@@ -1,18 +1,21 @@
-"""Whether the service is alive, and whether it is ready."""
+"""Whether the service is alive, whether it is ready, and what it counts."""
 
 import logging
 from typing import Any, Final
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 
 from cashman import current, migrations
+from cashman.access import OPEN_DOOR
 from cashman.answers import encode_json
 from cashman.config import Config
 from cashman.contracts import JSON, NO_STORE, contract
 from cashman.db import Database
-from cashman.errors import NotReady
+from cashman.door import admit, check_administrator, is_this_machine
+from cashman.errors import Forbidden, InvalidToken, NotFound, NotReady, Unauthenticated
 from cashman.ledger import Books
 from cashman.limits import RETRY_AFTER_SECONDS, WRITER_SECONDS_MAX
+from cashman.observability import requests
 from cashman.translations import message
 
 log = logging.getLogger(__name__)
@@ -51,6 +54,27 @@ def get_readiness() -> Response:
         raise NotReady(errors=failed, headers={"Retry-After": str(RETRY_AFTER_SECONDS), **NO_STORE})
     told = {"status": "ready", "checks": dict.fromkeys(checks, "ok")}
     return Response(encode_json(told), mimetype=JSON, headers=NO_STORE)
+
+
+@bp.get("/metrics")
+@contract(
+    needs="anyone",
+    answers={200: "Counts and times of all workers, in Prometheus' format."},
+    gives={"text/plain": {"schema": {"type": "string"}}},
+    problems=(Unauthenticated, InvalidToken, Forbidden, NotFound),
+)
+def get_metrics() -> Response:
+    """Show what is counted and timed: to this machine, and to administrators."""
+    watch = requests.watch()
+    metrics = watch.metrics()
+    if metrics is None:
+        raise NotFound()
+    if watch.metrics_for != "open" and not is_this_machine():
+        admit("account")
+        if current.caller() is not OPEN_DOOR:
+            check_administrator(current.caller())
+    body, media_type = metrics.exposition(current.books(), request.headers.get("Accept", ""))
+    return Response(body, content_type=media_type, headers=NO_STORE)
 
 
 def readiness(books: Books, free_megabytes_min: int) -> dict[str, str | None]:

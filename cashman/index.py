@@ -41,6 +41,7 @@ from cashman.dashboard import overview
 from cashman.dashboard import transactions as transactions_pages
 from cashman.ledger import Books
 from cashman.limits import DOCUMENT_BYTES_MAX
+from cashman.observability import requests
 from cashman.proxy import BehindProxy
 
 
@@ -58,6 +59,7 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
         "mapping_name": wire.NameConverter,
     }
     equip(app, settings)
+    requests.init_app(app)  # before whatever answers: each request is noted
     headers.init_app(app, settings.cors_origins)  # before whatever refuses: a preflight carries no token
     app.wsgi_app = BehindProxy(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     problems.init_app(app)
@@ -112,6 +114,7 @@ def equip(app: Flask, settings: Config) -> None:
     current.init_app(app, books, Access(books, keys, issuer, settings.bootstrap_key))
     app.extensions[door.KEY] = door.Door(settings)
     health.init_app(app, settings)
+    requests.equip(app, settings)
 
 
 logging.getLogger("cashman").addHandler(logging.NullHandler())

@@ -44,6 +44,7 @@ BATCH_CHANGES_MAX: Final = 1_000  # changes that one commit takes together
 
 LOCK_WAIT_SECONDS_MAX: Final = 5.0  # how long a write waits for the database before it answers 503
 RETRY_AFTER_SECONDS: Final = 2
+SAMPLE_SECONDS: Final = 2  # how often a worker notes for /metrics what goes up and down
 PROBE_SECONDS_MAX: Final = 2.0  # how long it is waited for a database that is asked how it is
 PROBE_FRESH_SECONDS: Final = 1.0  # how long its answer stands for those who ask next
 WRITER_SECONDS_MAX: Final = 60.0  # a commit that takes longer is stuck; the largest import takes a third of it

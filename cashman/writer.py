@@ -49,6 +49,11 @@ class Writer(Generic[Change, Outcome]):
         self._began: float | None = None
         self._in_company = False
 
+    def surround(self, around: "Around[Outcome]") -> None:
+        """Put something more around each commit."""
+        inner = self.around
+        self.around = lambda changes, commit: around(changes, lambda: inner(changes, commit))
+
     @property
     def waiting(self) -> int:
         """How many changes have gathered for the next commit."""

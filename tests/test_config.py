@@ -39,6 +39,8 @@ def test_every_setting_is_read_under_its_prefix() -> None:
         "CASHMAN_CURRENCY": "JPY",
         "CASHMAN_TIMEZONE": "Europe/Berlin",
         "CASHMAN_AUTH": "required",
+        "CASHMAN_LOG": "json",
+        "CASHMAN_METRICS": "off",
         "CASHMAN_BOOTSTRAP_KEY": SECRET,
         "CASHMAN_ISSUER": "https://id.example.com/realms/home",
         "CASHMAN_AUDIENCE": "cashman",

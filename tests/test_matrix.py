@@ -91,6 +91,7 @@ NEEDS = {
     ("GET", "/docs"): "anyone",
     ("GET", "/healthz"): "anyone",
     ("GET", "/readyz"): "anyone",
+    ("GET", "/metrics"): "anyone",
     ("GET", "/openapi.json"): "anyone",
     ("GET", "/problems"): "anyone",
     ("GET", "/problems/<slug>"): "anyone",

@@ -27,6 +27,7 @@ from cashman.ledger import Books
 from cashman.model.account import KINDS
 from cashman.model.filter import FilterSchema
 from cashman.model.report import DIMENSIONS, SummarySchema
+from cashman.observability import requests
 from cashman.translations import LANGUAGES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -52,6 +53,7 @@ CHANGING = (
 SETUP_CODE = re.compile(r"\b[A-Z2-7]{4}(?:-[A-Z2-7]{4}){4}\b")
 
 ON_EVERY_ANSWER = {name for name, _ in (*headers._pairs(None, secure=False, page=False, varies=False), *door._GUARDED)}
+ON_EVERY_ANSWER.add(requests.HEADER)
 """The headers that the tour leaves out."""
 
 

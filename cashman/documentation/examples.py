@@ -237,6 +237,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "index_get_index": Example(),
     "health_get_health": Example(answer={"status": "alive"}),
     "health_get_readiness": Example(),
+    "health_get_metrics": Example(),
     "accounts_add": Example(
         status=201,
         body={key: _SAVINGS[key] for key in ("name", "kind", "opening_balance", "opening_date")},
