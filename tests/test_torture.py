@@ -12,7 +12,21 @@ from typing import Any
 import pytest
 from conftest import missing
 
-from torture import bank, crash, failover, power_cut, repeats, slow_clients, store_faults, sync_before_answer, tamper
+from torture import (
+    bank,
+    clocks,
+    crash,
+    failover,
+    paused_database,
+    power_cut,
+    repeats,
+    rolling,
+    slow_clients,
+    small_pool,
+    store_faults,
+    sync_before_answer,
+    tamper,
+)
 from torture.service import Answer, Broken, Impossible
 
 pytestmark = pytest.mark.alone
@@ -232,3 +246,37 @@ def test_the_bank_sees_one_digit_that_is_wrong() -> None:
     assert bank._lie(reads) == 1
     assert len(bank.compare([("1:aa", entry)], reads)) == 1
     assert bank.compare([("1:bb", entry)], reads) == ["1:aa is not in the journal"]
+
+
+# What else an operator meets.
+
+
+def test_200_clients_on_a_pool_of_5_are_all_answered() -> None:
+    figures = possible(small_pool.small_pool, requests=2)
+    small_pool.check(figures)
+    assert (figures["requests"], figures["most connections"], figures["cashman verify"]) == (400, 5, "sound")
+
+
+def test_clocks_that_step_lose_nothing_and_entries_go_on_in_order() -> None:
+    figures = possible(clocks.clocks, bookings=4)
+    clocks.check(figures)
+    assert figures["an hour back"]["booked anew"] == figures["10 days back"]["booked anew"] == 0
+    assert (figures["cashman verify"], figures["verify_journal.py"]) == ("sound", "sound")
+
+
+def test_a_database_that_stands_still_loses_nothing_and_is_used_again_once_it_goes_on() -> None:
+    figures = possible(paused_database.paused_database, seconds=3, clients=4)
+    paused_database.check(figures)
+    assert figures["acknowledged"] > 4
+    assert (figures["cashman verify"], figures["verify_journal.py"]) == ("sound", "sound")
+
+
+def test_no_request_fails_while_three_instances_are_restarted_one_after_the_other() -> None:
+    figures = possible(rolling.rolling, clients=4)
+    rolling.check(figures)
+    assert figures["requests"] > 20
+    assert figures["cashman verify"] == "sound"
+
+
+def test_without_another_instance_to_ask_requests_do_fail() -> None:
+    assert possible(rolling.rolling, clients=2, control=True)["failed"] > 0

@@ -50,7 +50,7 @@ class Instances:
             service.stop()
 
 
-def _wait_for_writes(clients: list[Client], since: float) -> tuple[float, float]:
+def wait_for_writes(clients: list[Client], since: float) -> tuple[float, float]:
     """After how many seconds the first client, and the last one, had a write acknowledged that it sent since then."""
     first = 0.0
     while True:
@@ -77,7 +77,7 @@ def _disturb(
             pair.follow()
         else:
             pair.primary.restart_immediately()
-        away[what].append(_wait_for_writes(clients, begun))
+        away[what].append(wait_for_writes(clients, begun))
         pair.wait_until_it_follows()
     return away
 
@@ -104,7 +104,7 @@ def failover(*, promotions: int = 3, restarts: int = 3, clients: int = 12, seed:
             for number in range(clients)
         ]
         with working(workers, *services):
-            _wait_for_writes(workers, begun)
+            wait_for_writes(workers, begun)
             away = _disturb(pair, workers, promotions, restarts, chance)
         told = [worker.told for worker in workers]
         figures = {**_told("promotion", away["promotion"]), **_told("restart", away["restart"]), **sums(told)}
@@ -127,7 +127,7 @@ def without_synchrony(*, promotions: int = 1, clients: int = 4, seed: int = 1) -
             with Instances(pair.url, folder, 1) as (service,):
                 workers = [Client(f"c{one}", service.port, seed=f"{seed}/{number}") for one in range(clients)]
                 with working(workers, service, losing=True):
-                    _wait_for_writes(workers, time.monotonic())
+                    wait_for_writes(workers, time.monotonic())
                     wire.held.set()
                     time.sleep(chance.uniform(0.5, 1.0))
                     wire.__exit__()

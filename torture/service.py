@@ -99,12 +99,12 @@ class Service:
             )
 
     def wait_until_up(self) -> None:
-        """Wait until it answers a read."""
+        """Wait until it answers a read, or asks who reads."""
         deadline = time.monotonic() + START_SECONDS_MAX
         with Caller(self.port) as caller:
             while time.monotonic() < deadline:
                 answer = caller.ask("GET", "/journal?limit=1")
-                if answer is not None and answer.status == 200:
+                if answer is not None and answer.status in (200, 401):
                     return
                 if self._process is None or self._process.poll() is not None:
                     break
