@@ -343,6 +343,9 @@ class _Booker:
 
     def _is_new(self, booking: Booking, states: Sequence[State]) -> bool:
         """Whether nothing of it was booked before; else it is noted as skipped."""
+        if len(states) == 1 and (id_ := states[0]["id"]) not in self._seen and not self.batch.find(id_):  # as most are
+            self._seen[id_] = states[0]
+            return True
         ids = {state["id"] for state in states}
         if not (ids & self._seen.keys() or any(self.batch.find(id_) for id_ in ids)) and len(ids) == len(states):
             self._seen |= {state["id"]: state for state in states}

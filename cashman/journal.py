@@ -8,7 +8,7 @@ a line of its own that the entry's `words_sha256` is the hash of, so that it can
 import datetime as dt
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -21,6 +21,8 @@ DOMAIN: Final = b"cashman-journal-v1\n"
 GENESIS: Final = bytes(32)
 """What the first entry names as the hash before it."""
 
+_SALT_BYTES: Final = 16
+_SALTS_AT_ONCE: Final = 32
 _ONE_MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
@@ -128,6 +130,13 @@ def feed(connection: Connection, ledger_id: int, after: int, limit: int) -> tupl
     return connection.execute(_feed, parameters).all(), newest
 
 
+def _salts() -> Iterator[str]:
+    """Salts, of which the system is asked for some at once: that is dear, and an import takes many."""
+    while True:
+        some = secrets.token_hex(_SALT_BYTES * _SALTS_AT_ONCE)
+        yield from (some[at : at + 2 * _SALT_BYTES] for at in range(0, len(some), 2 * _SALT_BYTES))
+
+
 class Chain:
     """The journal of one ledger while a transaction that holds its head appends to it."""
 
@@ -146,6 +155,7 @@ class Chain:
         self._stored = head.sequence
         self._entries: list[dict[str, Any]] = []
         self._words: list[dict[str, Any]] = []
+        self._salts = _salts()
 
     @classmethod
     def lock(cls, connection: Connection, ledger_id: int) -> "Chain":
@@ -173,7 +183,7 @@ class Chain:
         sequence = self.head.sequence + 1
         words_sha256 = None
         if words is not None:
-            words_line = _encode({"salt": secrets.token_hex(16), **words})
+            words_line = _encode({"salt": next(self._salts), **words})
             words_sha256 = hashlib.sha256(words_line).hexdigest()
             self._words.append({"ledger_id": self.ledger_id, "sequence": sequence, "words": words_line.decode()})
         line = _encode(

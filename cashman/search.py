@@ -4,7 +4,7 @@ Full text is FTS5 on SQLite and an array with an inverted index on PostgreSQL. B
 made, so both find the same.
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -56,6 +56,9 @@ _delete_tag = delete(table(TransactionTag)).where(
 )
 
 
+_NO_TAGS: Final[frozenset[tuple[str, Any]]] = frozenset()
+
+
 def stands(state: State | None) -> bool:
     """Whether a transaction is there to be found."""
     return state is not None and state["status"] != "void"
@@ -73,13 +76,14 @@ def store(connection: Connection, ledger_id: int, revised: Iterable[tuple[State 
         if number % 500 == 0:
             give_way(connection)
         was, now = _tags(before), _tags(after)
-        old_tags += [
-            {"of_ledger": ledger_id, "of_tag": tag, "of_date": date, "of_id": after["id"]} for tag, date in was - now
-        ]
-        new_tags += [
-            {"ledger_id": ledger_id, "tag": tag, "date": date, "transaction_id": after["id"]} for tag, date in now - was
-        ]
-        if _words(before) == _words(after):
+        if was != now:
+            of, new = (
+                {"of_ledger": ledger_id, "of_id": after["id"]},
+                {"ledger_id": ledger_id, "transaction_id": after["id"]},
+            )
+            old_tags += [{**of, "of_tag": tag, "of_date": date} for tag, date in was - now]
+            new_tags += [{**new, "tag": tag, "date": date} for tag, date in now - was]
+        if before is not None and _words(before) == _words(after):
             continue
         if before is not None and stands(before):
             old_stems.append(before["sequence"])
@@ -107,8 +111,10 @@ def _store_stems(
     insert_rows(connection, _FTS if engine == "sqlite" else _STEMS, rows)
 
 
-def _tags(state: State | None) -> set[tuple[str, Any]]:
-    return {(tag, state["date"]) for tag in state["tags"]} if state is not None and stands(state) else set()
+def _tags(state: State | None) -> Set[tuple[str, Any]]:
+    if state is None or not state["tags"] or not stands(state):
+        return _NO_TAGS
+    return {(tag, state["date"]) for tag in state["tags"]}
 
 
 def _words(state: State | None) -> tuple[Any, ...] | None:

@@ -276,6 +276,18 @@ def test_too_many_bytes_are_taken_in_chunks(
     assert len(client.get("/transactions?limit=1000").json) == 25
 
 
+def test_too_many_bytes_are_not_sent_elsewhere(
+    run: Run, statement: Path, app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "IMPORT_BYTES_MAX", 100)
+    statement.write_text(rows(25))
+    with served(app.wsgi_app) as url:
+        status, out, err = run("--url", url, "import", "--json", str(statement))
+    assert (status, json.loads(out)["status"]) == (2, 413)
+    assert "At most 100 bytes over HTTP" in err
+    assert client.get("/transactions").json == []
+
+
 def test_more_lines_than_one_commit_has_rows_are_not_asked_for_in_vain(
     run: Run, statement: Path, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

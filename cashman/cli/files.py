@@ -102,6 +102,9 @@ def _mapping(given: str | None) -> dict[str, Any]:
 def _import(service: Service, file: BinaryIO, name: str, wanted: Wanted) -> bytes:
     """Import a file, and give what became of it: what is too much for one request goes in chunks, where that can be."""
     content = file.read(IMPORT_BYTES_MAX + 1)
+    if len(content) > IMPORT_BYTES_MAX and not isinstance(service, Local):  # it would hang up amid the file
+        title = f"At most {IMPORT_BYTES_MAX} bytes over HTTP: where the books are, the command line imports more."
+        raise Refused(413, {"type": "/problems/too-large", "title": title, "status": 413})
     too_much = len(content) > IMPORT_BYTES_MAX - _FORM_BYTES_MAX
     # So many lines are more than one request takes, as a rule: asking would cost a good part of the import itself.
     too_much = too_much or (content.count(b"\n") > IMPORT_ROWS_MAX and not wanted.preview)
