@@ -14,6 +14,7 @@ from serving import SECONDS_MAX, OwnPostgresql, Service
 from sqlalchemy import text
 
 from cashman import current, migrations
+from cashman.db import probing
 from cashman.db.probing import Found, Probe
 from cashman.health import readiness
 from cashman.index import create_app
@@ -241,3 +242,47 @@ def test_a_postgresql_that_hangs_is_told_in_time_and_one_that_only_reads_too(
         assert service.request("GET", "/readyz")[0] == 503
     finally:
         service.remove()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_under_gevent_it_is_asked_beside_the_loop_and_given_up_too(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    import gevent
+    from gevent import monkey
+
+    monkeypatch.setattr(monkey, "is_module_patched", lambda _: True)
+    monkeypatch.setattr(probing.time, "sleep", gevent.sleep)
+    monkeypatch.setattr(probing, "PROBE_SECONDS_MAX", 0.2)
+    assert Probe(lambda: Found("x", True), native=native)().revision == "x"
+    leave, ended = threading.Event(), []
+
+    def hang() -> Found:
+        try:
+            while not leave.wait(0.01):
+                if not native:
+                    gevent.sleep(0.01)
+        finally:
+            ended.append(True)
+        return Found("x", True)
+
+    probe = Probe(hang, native=native)
+    with pytest.raises(TimeoutError):
+        probe()
+    gevent.sleep(0.1)
+    assert bool(ended) is not native, "a greenlet is ended, a thread cannot be"
+    leave.set()
+    deadline = time.monotonic() + SECONDS_MAX
+    while not ended and time.monotonic() < deadline:
+        gevent.sleep(0.01)
+    assert ended
+
+
+def test_what_a_probe_meets_is_raised_each_time() -> None:
+    def fail() -> Found:
+        raise OSError("gone")
+
+    probe = Probe(fail, native=True)
+    for _ in range(2):
+        with pytest.raises(OSError, match="gone"):
+            probe()
