@@ -75,8 +75,9 @@ def served_demo(folder: Path) -> Iterator["Service"]:
 def browser() -> Iterator["Browser"]:
     """A Chromium for all the tests of this process."""
     path = chromium()
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=MILLISECONDS_MAX)  # its own 5 s are few where a machine has much else to do
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield launched

@@ -26,7 +26,7 @@ from cashman.index import create_app
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINES = ("sqlite", "postgresql")
-SECONDS_MAX = 30
+SECONDS_MAX = 60
 
 
 @contextlib.contextmanager
