@@ -66,7 +66,7 @@ def test_a_first_visit_books_an_expense_with_the_keyboard_alone(tmp_path: Path, 
         expect(entry(page)).to_be_focused()
         page.keyboard.type("50 pizza #night-out Food:Restaurant yesterday")
         parts = page.get_by_role("list", name="What this line was taken for")
-        for part in ("Expense $50.00", "For pizza", "Tag night out", "Category Food:Restaurant"):
+        for part in ("Spent $50.00", "For pizza", "Tag night out", "Category Food:Restaurant"):
             expect(parts.get_by_role("listitem").filter(has_text=part)).to_be_visible()
         assert found(service, "pizza") == [], "nothing is booked by being shown"
         page.keyboard.press("Enter")
