@@ -21,6 +21,7 @@ from torture import (
     power_cut,
     repeats,
     rolling,
+    scale,
     slow_clients,
     small_pool,
     store_faults,
@@ -280,3 +281,29 @@ def test_no_request_fails_while_three_instances_are_restarted_one_after_the_othe
 
 def test_without_another_instance_to_ask_requests_do_fail() -> None:
     assert possible(rolling.rolling, clients=2, control=True)["failed"] > 0
+
+
+# How far it goes.
+
+
+def test_what_is_simulated_is_what_is_plain_to_compute() -> None:
+    costs = scale.Costs(request=1, commit=1, change=1, server_commit=1, server_change=1, wait=1, gather=0)
+    alone = {"instances": 1, "cores": 9, "ledgers": 1, "clients": 1}
+
+    def simulated(**more: float) -> float:
+        return scale.simulate(costs, **alone | more)[0]
+
+    assert scale.simulate(costs, **alone)[1] == 1.0
+    assert simulated() == pytest.approx(1000 / 6, rel=0.02)
+    assert simulated(instances=4, ledgers=4, clients=4) == pytest.approx(4000 / 6, rel=0.02)
+    # One transaction at a time; what a request costs beside it is done meanwhile.
+    assert simulated(instances=4, clients=4) == pytest.approx(1000 / 5, rel=0.02)
+    # All but the wait takes twice as long.
+    assert simulated(cores=0.5) == pytest.approx(1000 / 11, rel=0.02)
+
+
+def test_instances_are_measured_beside_what_is_simulated() -> None:
+    figures = possible(scale.scale, seconds=1, instances=(1,))
+    for name in ("1 instances, one hot ledger", "1 instances, 4 ledgers"):
+        assert figures[name]["requests/s"] > 0
+        assert figures[name]["simulated"] > 0
