@@ -69,6 +69,7 @@ def init_app(app: Flask) -> None:
     app.before_request(enter)
     app.after_request(_tell_whose)
     app.after_request(cookies.after)
+    app.context_processor(_on_pages)
 
 
 def announcement(app: Flask) -> str:
@@ -89,6 +90,37 @@ def announcement(app: Flask) -> str:
         return who
     how = f"`{door.command} user add E-MAIL`, or POST /users with setup_code {code}"
     return f"{who} The first user takes over the books: {how}"
+
+
+def banner() -> str | None:
+    """What every page says while somebody may come in without a token."""
+    if _door().auth == "open":
+        return message(
+            "The door is open: whoever reaches this service may see and change these books, as CASHMAN_AUTH=open says. "
+            "Without that setting it is shut to whoever has no user."
+        )
+    if _door().auth == "auto" and not current.access().founded:
+        return message(
+            "The door is open: whoever uses this machine may see and change these books, until there is a user."
+        )
+    return None
+
+
+def kept_out() -> str | None:
+    """What keeps this request out before there is a user; None where it would get in without a token."""
+    return None if _door().auth == "open" else _kept_out(_door())
+
+
+def command() -> str:
+    """How the command line is called here."""
+    return _door().command
+
+
+def _on_pages() -> dict[str, Any]:
+    """What the frame of every page shows of who may."""
+    caller: Caller | None = g.get("caller")
+    signed_in = caller is not None and caller.session_id is not None
+    return {"banner": banner(), "no_user": not current.access().founded, "signed_in": signed_in}
 
 
 def _take_prefix(_endpoint: str | None, values: dict[str, Any] | None) -> None:

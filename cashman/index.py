@@ -36,8 +36,8 @@ from cashman.access import Access
 from cashman.access.issuer import Issuer
 from cashman.access.signing import signing_keys
 from cashman.config import Config
+from cashman.dashboard import entrance, overview, people, sharing
 from cashman.dashboard import imports as import_page
-from cashman.dashboard import overview
 from cashman.dashboard import transactions as transactions_pages
 from cashman.ledger import Books
 from cashman.limits import DOCUMENT_BYTES_MAX
@@ -81,6 +81,7 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
         overview.bp,
         transactions_pages.bp,
         import_page.bp,
+        sharing.of_ledger,
     )
     # The same once more for every ledger that the path names.
     named = Blueprint(documentation.OF_A_NAMED_LEDGER, __name__, url_prefix="/ledgers/<ulid:ledger_ulid>")
@@ -97,6 +98,9 @@ def create_app(environment: Mapping[str, str] | None = None) -> Flask:
         documentation.bp,
         health.bp,
         overview.index,
+        entrance.bp,
+        people.bp,
+        sharing.bp,
         assets.bp,
     ):
         app.register_blueprint(blueprint)

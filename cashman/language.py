@@ -21,6 +21,8 @@ _RANGE: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
+_NAMES: Final = [(language.replace("_", "-"), Locale.parse(language).get_display_name()) for language in LANGUAGES]
+"""Each language by its tag, as those who speak it call it."""
 COOKIE: Final = "cashman-language"
 """The tag of the language that somebody has chosen for the pages; what is no page does not look at it."""
 
@@ -127,7 +129,7 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
     def say(text: str, **parameters: Any) -> str:
         return translate(Message(text, parameters) if parameters else text, language)
 
-    frame = {"static": assets.url, "link": link, "prefix": current.prefix(), "here": here()}
+    frame = {"static": assets.url, "link": link, "prefix": current.prefix(), "here": here(), "languages": _NAMES}
     text = render_template(template, say=say, language=tag(language), **frame, **values)
     response = spoken(assets.compressible(Response(text, status)), language)
     response.vary.add("Cookie")

@@ -81,6 +81,7 @@ OF_A_LEDGER = {
     ("GET", "/pages/transactions"): "viewer",
     ("GET", f"/pages/transactions/{ID}"): "viewer",
     ("GET", "/pages/import"): "viewer",
+    ("GET", "/pages/ledger"): "viewer",
 }
 """What is asked of one's own ledger as it stands here, and of any behind /ledgers/<its ULID>."""
 
@@ -99,6 +100,11 @@ NEEDS = {
     ("POST", "/tokens"): "anyone",
     ("POST", "/tokens/refresh"): "anyone",
     ("DELETE", "/tokens"): "session",
+    ("GET", "/pages/sign-in"): "anyone",
+    ("GET", "/pages/set-up"): "anyone",
+    ("GET", "/pages/people"): "account",
+    ("GET", "/pages/keys"): "account",
+    ("GET", "/pages/ledgers"): "somebody",
     ("POST", "/pages/session"): "page",
     ("DELETE", "/pages/session"): "page",
     ("GET", "/users"): "administrator",
