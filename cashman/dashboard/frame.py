@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 
 from cashman import current, language
 from cashman.contracts import JSON
@@ -24,6 +24,8 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
 
 def may_edit() -> bool:
     """Whether the caller may book in the ledger that the page is about: others are offered nothing that writes."""
+    if "ledger" not in g:
+        return False  # it is about none
     caller = current.caller()
     return caller.may_as(current.access().membership(caller, current.ledger_ulid()).role, "editor")
 
