@@ -1,6 +1,7 @@
 """The one-line entry: what each word is taken for, in each language, and nothing that is guessed in silence."""
 
 import datetime as dt
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -269,8 +270,29 @@ def test_the_nearest_account_is_meant(typed: str, account: str) -> None:
 def test_an_account_that_is_unknown_or_not_clear_is_told() -> None:
     assert refused("50 tea @wallet") == {"account": ["There is no open account like @wallet."]}
     assert refused("50 tea @cre") == {"account": ["@cre can be any of: Credit Union, Crédit Agricole."]}
-    assert refused("50 tea @card @spar") == {"account": ["There are two of these in the line: Card, Sparbuch."]}
+    assert refused("50 tea @card @spar") == {"account": ["There are two of these in the line: @card, @spar."]}
     assert "account" not in read("50 tea @wallet", "en", BOOKS).draft
+
+
+def test_names_that_differ_in_a_capital_only_are_told_apart_by_it() -> None:
+    known = Known(SATURDAY, "USD", {"main": "USD", "card": "USD", "Card": "USD"}, categories=["food", "Food"])
+    for typed in ("card", "Card"):
+        assert understood(f"5 tea @{typed}", known=known)["account"] == typed
+    assert list(read("5 tea @CARD", "en", known).errors) == ["account"]
+    assert understood("5 tea Food", known=known)["category"] == "Food"
+
+
+def test_a_line_of_nothing_but_names_is_read_in_time_also_where_there_are_many() -> None:
+    known = Known(
+        SATURDAY,
+        "USD",
+        {"main": "USD", **{f"Account {number}": "USD" for number in range(2_000)}},
+        [f"A{number % 50}:B{number}" for number in range(5_000)],
+    )
+    for words in ("@acount ", "a:b ", "last ", "#a-b ", "1 2 ", "A5 ", '"', "il y a 3 ", "+ $ 5 ", "A:b", "9"):
+        before = time.process_time()
+        read((words * ONE_LINE_CHARACTERS_MAX)[:ONE_LINE_CHARACTERS_MAX], "fr", known)
+        assert time.process_time() - before < 5, words  # a name for each word would be minutes
 
 
 @pytest.mark.parametrize(

@@ -317,6 +317,31 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body={"from": "Food:Groceries", "to": "Food"}, answer={"from": "Food:Groceries", "to": "Food"}
     ),
     "tags_get_tags": Example(answer=[]),
+    "entry_get_reading": Example(
+        query={"text": "50 pizza #night-out 2026-11-20"},
+        answer={
+            "type": "EXPENSE",
+            "post_to": "/expenses",
+            "draft": {
+                "description": "pizza",
+                "amount": 50,
+                "currency": "USD",
+                "date": "2026-11-20",
+                "account": "main",
+                "tags": ["night out"],
+            },
+            "parts": [
+                {"text": "50", "field": "amount", "value": 50, "new": False},
+                {"text": "pizza", "field": "description", "value": "pizza", "new": False},
+                {"text": "#night-out", "field": "tags", "value": "night out", "new": True},
+                {"text": "2026-11-20", "field": "date", "value": "2026-11-20", "new": False},
+                {"text": None, "field": "currency", "value": "USD", "new": False},
+                {"text": None, "field": "account", "value": "main", "new": False},
+            ],
+            "errors": {},
+            "remarks": [],
+        },
+    ),
     "imports_add": Example(body=_CSV, query={"preview": "true", "account": "main"}),
     "imports_add_as": Example(body=_CSV, path={"format_name": "csv"}, query={"account": "main"}),
     "imports_put_mapping": Example(body=_MAPPING, path=_BANK, status=204),

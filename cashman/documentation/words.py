@@ -65,6 +65,7 @@ TAGS: Final = {
     "expenses": "What you spend. An expense is negative, however it is written.",
     "incomes": "What you earn.",
     "transactions": "Incomes, expenses and the legs of transfers in one list; many at once.",
+    "entry": "A line as people type it, read before it is booked.",
     "transfers": "Money that goes from one of your accounts to another: neither earned nor spent.",
     "accounts": "Where the money lies. The account `main` is there from the start.",
     "categories": "What the money was for.",

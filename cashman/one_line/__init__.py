@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from cashman.model.account import MAIN_ACCOUNT
 from cashman.model.transaction_type import TransactionType
-from cashman.one_line import names
 from cashman.one_line.amounts import Written, amount_at
 from cashman.one_line.days import day_at
+from cashman.one_line.names import Names, Paths
 from cashman.one_line.words import Word, cut, fold
 from cashman.translations import message
 
@@ -79,10 +79,14 @@ class _Reader:
         self.language = language
         self.known = known
         self.day_first = day_first
+        self.accounts = Names(list(known.accounts))
+        self.categories = Paths(known.categories)
+        self.known_tags = Names(known.tags)
         self.taken: list[Part | None] = [None] * len(self.words)
         """By word; a part of several words stands at its first, and `_FOLLOWS` at the others."""
         self.found: dict[str, Any] = {}
         self.tags: list[str] = []
+        self.account_typed: str | None = None
         self.errors: dict[str, list[str]] = {}
         self.remarks: list[str] = []
         self.amount: Written | None = None
@@ -112,22 +116,19 @@ class _Reader:
 
     def _once(self, field_name: str, place: int, length: int, value: Any, *, new: bool = False) -> None:
         if field_name in self.found and self.found[field_name] != value:
-            self.errors[field_name] = [
-                message(
-                    "There are two of these in the line: {first}, {second}.",
-                    first=str(self.found[field_name]),
-                    second=str(value),
-                )
-            ]
+            self._say_twice(field_name, str(self.found[field_name]), str(value))
         else:
             self.found[field_name] = value
         self._take(place, length, field_name, value, new=new)
 
+    def _say_twice(self, field_name: str, first: str, second: str) -> None:
+        told = message("There are two of these in the line: {first}, {second}.", first=first, second=second)
+        self.errors[field_name] = [told]
+
     def _take_tag(self, place: int, word: Word) -> None:
         written = word.plain[1:]
         spaced = written if '"' in word.text or word.plain != word.text else written.replace("-", " ").strip()
-        by_key = {fold(tag): tag for tag in self.known.tags}
-        known = by_key.get(fold(written)) or by_key.get(fold(spaced))
+        known = self.known_tags.known(written) or self.known_tags.known(spaced)
         tag = known or spaced or written
         if tag not in self.tags:
             self.tags.append(tag)
@@ -135,11 +136,20 @@ class _Reader:
 
     def _take_account(self, place: int, word: Word) -> None:
         typed = word.plain[1:]
-        whole = names.longest(self.words, place, self.known.accounts, typed)
+        if self.account_typed is not None and fold(typed) != fold(self.account_typed):
+            # Not looked for: that takes long where there are many.
+            self._say_twice("account", f"@{self.account_typed}", word.text)
+            self._take(place, 1, "account", None)
+            return
+        again, self.account_typed = self.account_typed is not None, typed
+        whole = self.accounts.longest(self.words, place, typed)
         if whole is not None:
             self._once("account", place, whole[0], whole[1])
             return
-        found = names.nearest(typed, list(self.known.accounts))
+        if again:
+            self._take(place, 1, "account", self.found.get("account"))
+            return
+        found = self.accounts.nearest(typed)
         if len(found) == 1:
             self._once("account", place, 1, found[0])
             return
@@ -153,12 +163,12 @@ class _Reader:
         self._take(place, 1, "account", None)
 
     def _take_path(self, place: int, word: Word) -> None:
-        whole = names.longest(self.words, place, self.known.categories)
+        whole = self.categories.longest(self.words, place)
         if whole is not None:
             self._once("category", place, whole[0], whole[1])
             return
-        path = names.category(":".join(part.strip() for part in word.plain.split(":")), self.known.categories)
-        self._once("category", place, 1, path, new=path not in self.known.categories)
+        path = self.categories.spelt(":".join(part.strip() for part in word.plain.split(":")))
+        self._once("category", place, 1, path, new=self.categories.known(path) is None)
 
     def take_day(self) -> None:
         """The day, which may have several words."""
@@ -216,7 +226,7 @@ class _Reader:
             word = self.words[place]
             ends_run = place + 1 == len(self.words) or self.taken[place + 1] is not None
             if self._free(place) and ends_run and word.plain[:1].isupper():
-                path = names.category_of_word(word.key, self.known.categories)
+                path = self.categories.of_word(word.plain)
                 if path is not None:
                     self._once("category", place, 1, path)
                     return

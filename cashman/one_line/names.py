@@ -1,7 +1,11 @@
-"""Which account or category of the books a word means."""
+"""Which account or category of the books a word means.
+
+The books may have tens of thousands of names, so they are gone through once for a line, and not once for each word.
+"""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Final
 
 from cashman.one_line.words import Word, fold
@@ -12,66 +16,91 @@ _CLOSE: Final = 0.75
 WORDS_MAX: Final = 6
 
 
-def longest(
-    words: Sequence[Word], place: int, known: Iterable[str], first: str | None = None
-) -> tuple[int, str] | None:
-    """The known name with the most words that stands from a word on, and how many words that takes."""
-    by_key = {fold(name): name for name in known}
-    keys = [word.key for word in words[place : place + WORDS_MAX]]
-    if first is not None:
-        keys[0] = fold(first)
-    for length in range(len(keys), 0, -1):
-        if any(word.quoted for word in words[place + 1 : place + length]):
-            continue
-        name = by_key.get(" ".join(keys[:length]))
-        if name is not None:
-            return length, name
-    return None
+class Names:
+    """The names that the books know."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    @cached_property
+    def by_key(self) -> dict[str, list[str]]:
+        """The names by what they are compared by: two may differ in a capital only."""
+        found: dict[str, list[str]] = {}
+        for name in self.names:
+            found.setdefault(fold(name), []).append(name)
+        return found
+
+    def known(self, typed: str) -> str | None:
+        """The name that is typed, in the spelling of the books; None where there is none, or it could be several."""
+        names = self.by_key.get(fold(typed), [])
+        return typed if typed in names else names[0] if len(names) == 1 else None
+
+    def longest(self, words: Sequence[Word], place: int, first: str | None = None) -> tuple[int, str] | None:
+        """The name with the most words that stands from a word on, and how many words that takes.
+
+        `first` stands for the first of the words, where that has a mark before it.
+        """
+        typed = [word.plain for word in words[place : place + WORDS_MAX]]
+        if first is not None:
+            typed[0] = first
+        for length in range(len(typed), 0, -1):
+            if any(word.quoted for word in words[place + 1 : place + length]):
+                continue
+            name = self.known(" ".join(typed[:length]))
+            if name is not None:
+                return length, name
+        return None
+
+    def nearest(self, typed: str) -> list[str]:
+        """The names that a typed one can mean: one if that is clear, several if it is not, none if there is none.
+
+        By itself; then by its beginning; then by the beginning of any of its words; then misspelt.
+        """
+        wanted = tuple({fold(typed), fold(typed).replace("-", " ")} - {""})
+        steps: tuple[Callable[[str], bool], ...] = (
+            lambda key: key in wanted,
+            lambda key: key.startswith(wanted),
+            lambda key: any(word.startswith(wanted) for word in key.replace("-", " ").split()),
+        )
+        for is_meant in steps:
+            found = [name for key, names in self.by_key.items() if is_meant(key) for name in names]
+            if found:
+                return found
+        close = difflib.get_close_matches(fold(typed), list(self.by_key)[:COMPARED_MAX], 2, _CLOSE)
+        return [name for key in close for name in self.by_key[key]]
 
 
-def nearest(typed: str, known: Sequence[str]) -> list[str]:
-    """The known names that a typed one can mean: one if that is clear, several if it is not, none if there is none.
+class Paths(Names):
+    """The categories that the books know."""
 
-    By itself; then by its beginning; then by the beginning of any of its words; then misspelt.
-    """
-    if typed in known:
-        return [typed]
-    wanted = {fold(typed), fold(typed).replace("-", " ")} - {""}
-    keys = {name: fold(name) for name in known}
-    steps: tuple[Callable[[str], bool], ...] = (
-        lambda key: key in wanted,
-        lambda key: key.startswith(tuple(wanted)),
-        lambda key: any(word.startswith(tuple(wanted)) for word in key.replace("-", " ").split()),
-    )
-    for is_meant in steps:
-        found = [name for name, key in keys.items() if is_meant(key)]
-        if found:
-            return found
-    close = difflib.get_close_matches(fold(typed), list(keys.values())[:COMPARED_MAX], 2, _CLOSE)
-    return [name for name, key in keys.items() if key in close]
+    @cached_property
+    def _parts(self) -> dict[str, str]:
+        """Each category, and each above one, by what it is compared by."""
+        found: dict[str, str] = {}
+        for path in self.names:
+            for part in _and_above(path):
+                found.setdefault(fold(part), part)
+        return found
 
+    @cached_property
+    def _by_last_name(self) -> dict[str, str | None]:
+        """Each category by its last name; None where several have it."""
+        found: dict[str, str | None] = {}
+        for path in self.names:
+            last = fold(path.rpartition(":")[2])
+            found[last] = None if last in found else path
+        return found
 
-def category(typed: str, known: Iterable[str]) -> str:
-    """A path, as far as the books know it in their spelling."""
-    by_key: dict[str, str] = {}
-    for path in known:
-        for part in _and_above(path):
-            by_key.setdefault(fold(part), part)
-    for part in reversed(list(_and_above(typed))):
-        if fold(part) in by_key:
-            return by_key[fold(part)] + typed[len(part) :]
-    return typed
+    def spelt(self, typed: str) -> str:
+        """A path, as far as the books know it in their spelling."""
+        for part in reversed(list(_and_above(typed))):
+            if (known := self._parts.get(fold(part))) is not None:
+                return known + typed[len(part) :]
+        return typed
 
-
-def category_of_word(key: str, known: Iterable[str]) -> str | None:
-    """The category that one word means: of this path, or the only one whose last name it is."""
-    ends = []
-    for path in known:
-        if fold(path) == key:
-            return path
-        if fold(path.rpartition(":")[2]) == key:
-            ends.append(path)
-    return ends[0] if len(ends) == 1 else None
+    def of_word(self, typed: str) -> str | None:
+        """The category that one word means: of this path, or the only one whose last name it is."""
+        return self.known(typed) or self._by_last_name.get(fold(typed))
 
 
 def _and_above(path: str) -> Iterator[str]:

@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 _CUT: Final = re.compile(r'(?:"[^"]*"|\S)+')
@@ -29,7 +28,6 @@ class Word:
     """Whether it is in quotes as a whole: then it means nothing but itself."""
 
 
-@lru_cache(65_536)
 def fold(text: str) -> str:
     """A text without accents and capitals."""
     if text.isascii():

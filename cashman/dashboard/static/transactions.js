@@ -40,6 +40,8 @@ async function showList(url, { history: how = "none", filters = false } = {}) {
     else copyErrors(page);
     results.replaceChildren(...page.getElementById("results").childNodes);
     awaken();
+    const count = document.querySelectorAll("#rows tr").length;
+    document.getElementById("counted").textContent = word("found", { count });
   } catch (error) {
     if (!mine.signal.aborted) tell(word("offline"), { label: word("try-again"), run: () => showList(url, { history: how }) });
   } finally {
