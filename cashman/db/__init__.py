@@ -48,16 +48,16 @@ def connect(url: str, pool: int = POOL_DEFAULT, statement_seconds: float = 0, lo
     """
     try:
         parsed = make_url(_SEVERAL_HOSTS.sub(_as_query, url, count=1))
+        backend = parsed.get_backend_name()
+        if backend in ("postgresql", "postgres"):
+            server = parsed.set(drivername="postgresql+psycopg")
+            return PostgresDatabase(server, pool, statement_seconds, lock_seconds)
     except (ArgumentError, ValueError):
         raise ConfigurationError("CASHMAN_DATABASE_URL is not a database URL") from None
-    backend = parsed.get_backend_name()
     if backend == "sqlite":
         if not parsed.database or parsed.database == ":memory:" or parsed.query:
             raise ConfigurationError("CASHMAN_DATABASE_URL: books need a file, as in sqlite:////data/cashman.db")
         return SqliteDatabase(Path(parsed.database).absolute())
-    if backend in ("postgresql", "postgres"):
-        server = parsed.set(drivername="postgresql+psycopg")
-        return PostgresDatabase(server, pool, statement_seconds, lock_seconds)
     raise ConfigurationError(f"CASHMAN_DATABASE_URL: {backend} is neither sqlite nor postgresql")
 
 

@@ -140,10 +140,11 @@ class PostgresDatabase(Database):
     def _exclusive_migration(self) -> Iterator[None]:
         with self.engine.connect() as connection:
             # A long migration is worth waiting for.
-            connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({self._MIGRATION_LOCK})")
-            yield  # closing the connection rolls back; the lock is given up with it
-            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({self._MIGRATION_LOCK})")
+            timeouts = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+            connection.exec_driver_sql("; ".join(f"SET LOCAL {name} = 0" for name in timeouts))
+            # Of this transaction: one of the session would outlive whatever is refused here, in the pool.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self._MIGRATION_LOCK})")
+            yield
 
     def _may_migrate(self, connection: Connection) -> bool:
         return connection.exec_driver_sql(self._OWNS).scalar_one() is True
