@@ -85,6 +85,7 @@ class PostgresDatabase(Database):
         )
 
         event.listen(self.engine, "connect", self._note_warnings)
+        event.listen(self.engine, "commit", self._forget_warnings)
         seconds = math.ceil(PROBE_SECONDS_MAX)
         probing = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000}
         self._probing = create_engine(
@@ -99,17 +100,21 @@ class PostgresDatabase(Database):
     @staticmethod
     def _note_warnings(connection: Any, record: Any) -> None:
         def note(told: Any) -> None:
-            if told.severity_nonlocalized == "WARNING":
-                record.info["cashman_warned"] = True
+            record.info["cashman_warned"] |= told.severity_nonlocalized == "WARNING"
 
+        record.info["cashman_warned"] = False
         connection.add_notice_handler(note)
+
+    @staticmethod
+    def _forget_warnings(connection: Connection) -> None:
+        connection.info["cashman_warned"] = False  # from here on it is COMMIT that warns
 
     def _after_write(self, connection: Connection) -> None:
         """Acknowledge nothing that only this server has.
 
         Where the wait for a synchronous standby is cancelled, COMMIT succeeds all the same, and warns.
         """
-        if connection.info.pop("cashman_warned", False):
+        if connection.info["cashman_warned"]:
             raise unavailable()
 
     def pools(self) -> list[Pool]:
