@@ -342,13 +342,14 @@ def bank(
 
 def _prove(port: int, tellers: list[Teller], control: bool) -> dict[str, Any]:
     wrong: list[str] = []
-    heads = lacking = made = lies = entries = 0
+    heads = lacking = made = entries = 0
+    lies: set[tuple[Read, bytes]] = set()
     for ledger in sorted({teller.ledger for teller in tellers}):
         own = [teller.seen for teller in tellers if teller.ledger == ledger]
         reads: dict[Read, set[bytes]] = defaultdict(set)
         for seen in own:
             if control:
-                lies += _lie(seen.reads)
+                lies.add(_lie(seen.reads))  # two may tell the same
             for read, bodies in seen.reads.items():
                 reads[read] |= bodies
         journal = _journal(port, ledger)
@@ -366,23 +367,21 @@ def _prove(port: int, tellers: list[Teller], control: bool) -> dict[str, Any]:
         "writes": sum(teller.seen.written for teller in tellers),
         "repeated": sum(teller.seen.repeated for teller in tellers),
         "entries": entries,
-        **({"lies": lies} if control else {}),
+        **({"lies": len(lies)} if control else {}),
         "reads that are wrong": len(wrong),
         "receipts that the chain lacks": lacking,
         "movements lost or doubled": made - sum(teller.seen.made for teller in tellers),
     }
 
 
-def _lie(reads: dict[Read, set[bytes]]) -> int:
-    """Change one digit of one report."""
-    for bodies in reads.values():
-        for body in bodies:
-            place = body.find(b".")
-            if place > 0:
-                digit = b"1" if body[place + 1 : place + 2] != b"1" else b"2"
-                bodies.add(body[: place + 1] + digit + body[place + 2 :])
-                return 1
-    return 0
+def _lie(reads: dict[Read, set[bytes]]) -> tuple[Read, bytes]:
+    """Change one digit of one report; which, and how it reads then."""
+    read, bodies = next((read, bodies) for read, bodies in reads.items() if any(b"." in body for body in bodies))
+    body = next(body for body in bodies if b"." in body)
+    place = body.find(b".") + 1
+    lie = body[:place] + (b"2" if body[place : place + 1] == b"1" else b"1") + body[place + 1 :]
+    bodies.add(lie)
+    return read, lie
 
 
 WRONG = ("reads that are wrong", "receipts that the chain lacks", "movements lost or doubled")
