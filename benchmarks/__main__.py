@@ -10,7 +10,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import at_a_million, first_view, in_and_out, keyed_writes, load, reading, signed_in, writes_and_reads
+from benchmarks import (
+    at_a_million,
+    first_view,
+    in_and_out,
+    keyed_writes,
+    load,
+    observed,
+    reading,
+    signed_in,
+    writes_and_reads,
+)
 from benchmarks.options import Options
 from benchmarks.servers import Unusable
 
@@ -20,6 +30,7 @@ BENCHMARKS = {
     "at_a_million": at_a_million.run,
     "reading": reading.run,
     "signed_in": signed_in.run,
+    "observed": observed.run,
     "in_and_out": in_and_out.run,
     "first_view": first_view.run,
 }

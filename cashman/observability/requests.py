@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, Response, current_app, g, has_request_context, request
+from flask import Flask, Request, Response, current_app, g, has_request_context, request
 
 from cashman import current
 from cashman.config import Config
@@ -24,6 +24,8 @@ UNMATCHED: Final = "unmatched"
 """The route of a path that is none."""
 OTHER: Final = "OTHER"
 
+_ID: Final = "cashman.request_id"
+_BEGAN: Final = "cashman.began"
 _PROBES: Final = frozenset(("/healthz", "/readyz", "/metrics"))
 """What is asked for every few seconds: where all is well, nobody wants to read that."""
 METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -71,55 +73,56 @@ def _begin() -> None:
     environ = request.environ
     if CALLER_KEY in environ:
         return  # it is the command line, in its own process
-    g.began = time.perf_counter()
     given = environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+    environ[_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+    environ[_BEGAN] = time.perf_counter()
 
 
 def _end(response: Response) -> Response:
-    began = g.get("began")
-    if began is None:
+    # Each look through one of Flask's proxies costs about what a line of the log does.
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # what every proxy has
+    environ = asked.environ
+    if _BEGAN not in environ:
         return response
-    response.headers[HEADER] = g.request_id
+    response.headers[HEADER] = environ[_ID]
     told = watch()
-    method = request.method if request.method in METHODS else OTHER
-    metrics = told.metrics()
-    found = route()
-    quiet = told.access_log is None or (found in _PROBES and response.status_code < 400)
-    entry = None if quiet else _entry(told, method, found)
-    length = None if response.is_streamed else response.content_length or 0
-    finish = partial(_finish, told, began, method, found, response.status_code, length, metrics, entry)
+    status, streamed = response.status_code, response.is_streamed
+    entry = {
+        "request_id": environ[_ID],
+        "method": asked.method if asked.method in METHODS else OTHER,
+        "route": _route_of(asked),
+        "status": status,
+        "bytes": None if streamed else response.content_length or 0,
+    }
+    logged = told.access_log is not None and not (entry["route"] in _PROBES and status < 400)
+    if logged:
+        entry |= _whose(told, environ)
+    finish = partial(_finish, told, told.metrics(), environ[_BEGAN], entry, logged)
     # The response is not among what is kept for its end: it would keep itself, and what it holds, where nobody ends it.
-    if response.is_streamed:
+    if streamed:
         response.call_on_close(finish)  # it is not over yet
     else:
         finish()
     return response
 
 
-def _finish(
-    told: Watch,
-    began: float,
-    method: str,
-    found: str,
-    status: int,
-    length: int | None,
-    metrics: "Metrics | None",
-    entry: dict[str, Any] | None,
-) -> None:
+def _finish(told: Watch, metrics: "Metrics | None", began: float, entry: dict[str, Any], logged: bool) -> None:
     seconds = time.perf_counter() - began
     if metrics is not None:
-        metrics.request(method, found, status, seconds)
-    if entry is not None and told.access_log is not None:
-        entry["status"] = status
+        metrics.request(entry["method"], entry["route"], entry["status"], seconds)
+    if logged and told.access_log is not None:
         entry["duration_ms"] = round(seconds * 1000, 3)
-        entry["bytes"] = length
         told.access_log.write(entry)
 
 
 def route() -> str:
     """The template of this request's path: the path itself is the client's, and may say anything."""
-    return UNMATCHED if request.url_rule is None else template(request.url_rule.rule)
+    return _route_of(request)
+
+
+def _route_of(asked: Request) -> str:
+    rule = asked.url_rule
+    return UNMATCHED if rule is None else template(rule.rule)
 
 
 _PART: Final = re.compile(r"<(?:[^<>]*:)?(\w+)>")
@@ -131,32 +134,28 @@ def template(rule: str) -> str:
     return _templates.get(rule) or _templates.setdefault(rule, _PART.sub(r"{\1}", rule))
 
 
-def _entry(told: Watch, method: str, found: str) -> dict[str, Any]:
-    """What the log says of a request: nothing that a client wrote, but for the ids that it may give."""
-    caller, ledger = g.get("caller"), g.get("ledger")
+def _whose(told: Watch, environ: Mapping[str, Any]) -> dict[str, Any]:
+    """Who made the request, and of which trace: nothing that a client wrote, but for the ids that it may give."""
+    known = g._get_current_object()
+    caller, ledger = known.get("caller"), known.get("ledger")
     return {
-        "request_id": g.request_id,
-        "trace_id": _trace_id(told),
         "actor": None if caller is None else caller.actor,
         "ledger": None if ledger is None else ledger.id,
-        "method": method,
-        "route": found,
+        "trace_id": _traced(environ.get("HTTP_TRACEPARENT")) if told.trace_id is None else told.trace_id(),
     }
 
 
-def _trace_id(told: Watch) -> str | None:
-    if told.trace_id is not None:
-        return told.trace_id()
-    header = request.environ.get("HTTP_TRACEPARENT")
+def _traced(header: str | None) -> str | None:
+    """The trace that a W3C `traceparent` names."""
     found = None if header is None else _TRACEPARENT.fullmatch(header)
     return None if found is None else found[1]
 
 
 def _about_request() -> Mapping[str, Any]:
-    if not has_request_context() or "request_id" not in g:
+    if not has_request_context() or _ID not in request.environ:
         return {}
     method = request.method if request.method in METHODS else OTHER
-    return {"request_id": g.request_id, "method": method, "route": route()}
+    return {"request_id": request.environ[_ID], "method": method, "route": route()}
 
 
 def equip(app: Flask, settings: Config) -> None:
