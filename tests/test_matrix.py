@@ -255,7 +255,7 @@ class World:
 
     def path(self, asker: Asker, method: str, rule: str, *, happens: bool) -> str:
         """The path of a route about what is the owner's, and of something new where it happens and uses that up."""
-        of_the_ledger = rule.removeprefix(f"/ledgers/{LEDGER}")
+        of_the_ledger = rule.removeprefix(f"/ledgers/{LEDGER}").removeprefix("/pages")
         collection = of_the_ledger.split("/")[1] if of_the_ledger else ""
         fresh = happens and bool(FRESH & {method, rule.rpartition("/")[2]})
         id_, account = "", self.account
@@ -279,6 +279,7 @@ class World:
         if fresh and rule.endswith("/restore"):
             assert self.owner.delete(filled.removesuffix("/restore")).status_code == 204
         filled = filled.replace(IMPORT_AS, "/import/json").replace(EXPORT_AS, "/export/json").replace(NAME, "my bank")
+        filled = f"{filled}?text=50+pizza" if filled.endswith("/one-line") else filled
         return filled.replace("<slug>", "not-found").replace("<release>/<path:file>", "1/page.css")
 
     def body(self, method: str, rule: str, ledger: Ledger) -> Any:
