@@ -14,9 +14,11 @@ from typing import Any
 
 import jwt
 import pytest
+from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cashman import current
 from cashman.access import tokens
 from cashman.access.signing import GivenKeys, Keyring, kid_of
 from cashman.access.tokens import AccessClaims, RefreshClaims, Tokens
@@ -534,6 +536,19 @@ def test_an_access_token_is_good_for_exactly_its_time(monkeypatch: pytest.Monkey
         else:
             with pytest.raises(InvalidToken):
                 TOKENS.check_access(token)
+
+
+def test_a_token_that_was_believed_is_not_where_the_clock_is_set_back_before_it(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = current.access(app)
+    claims = AccessClaims("user", "session", 2_000_000_000 + ACCESS_SECONDS)
+    access._checked["token"] = claims
+    monkeypatch.setattr(time, "time", lambda: 2_000_000_000.0 - CLOCK_SKEW_SECONDS)
+    assert access._check_access("token") is claims
+    monkeypatch.setattr(time, "time", lambda: 2_000_000_000.0 - 3600)
+    with pytest.raises(InvalidToken):
+        access._check_access("token")
 
 
 def test_a_refresh_token_is_good_until_its_session_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ from cashman.errors import (
 from cashman.ledger import Books, Ledger
 from cashman.limits import (
     ACCESS_SECONDS,
+    CLOCK_SKEW_SECONDS,
     LAST_USE_SECONDS,
     PAGE_GRACE_SECONDS,
     SIGN_IN_TRIES_OF_ACCOUNT,
@@ -125,7 +126,8 @@ class Access:
     def _check_access(self, token: str) -> AccessClaims:
         """A token's claims; one whose signature was right once needs no more than a look at the clock."""
         claims = self._checked.get(token)
-        if claims is not None and claims.expires_at > time.time():
+        # Where the clock was set back, it may be of a time that has yet to come.
+        if claims is not None and 0 < claims.expires_at - time.time() <= ACCESS_SECONDS + CLOCK_SKEW_SECONDS:
             return claims
         claims = self._tokens.check_access(token)
         if len(self._checked) >= _CHECKED_MAX:
