@@ -72,4 +72,4 @@ def test_a_page_that_names_a_file_that_is_not_there_fails(routes: Flask) -> None
 def test_no_file_asks_anybody_else() -> None:
     for name, asset in assets.assets().items():
         text = asset.data.decode()
-        assert not re.search(r"""https?:(?!//www\.w3\.org/)|["'(]//|@import|eval\(|new Function""", text), name
+        assert not re.search(r"""https?://(?!www\.w3\.org/)|["'(]//|@import|eval\(|new Function""", text), name

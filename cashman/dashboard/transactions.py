@@ -16,7 +16,7 @@ from cashman.contracts import A_PAGE, contract
 from cashman.current import ledger
 from cashman.dashboard.frame import page
 from cashman.errors import Invalid, NotFound
-from cashman.language import asked_for, link, told
+from cashman.language import link, of_page, told
 from cashman.listing import Page
 from cashman.model.filter import Filter, FilterSchema
 from cashman.model.transaction_type import TransactionType
@@ -65,7 +65,7 @@ def get_list() -> Response:
         200 if found is not None else 422,
         rows=[] if found is None else [_row(row, chart) for row in found.rows],
         more=None if found is None else _more(found),
-        errors={name: rules_of(rules) for name, rules in told(errors, asked_for()).items()},
+        errors={name: rules_of(rules) for name, rules in told(errors, of_page()).items()},
         asked=MultiDict((name, value) for name, value in request.args.items(multi=True) if value.strip()),
         **offered(chart),
     )
