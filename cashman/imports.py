@@ -19,7 +19,8 @@ from cashman.db import off_loop, unavailable
 from cashman.errors import AccountClosed, BooksClosed, Invalid, NotFound, TotalTooLarge, UnreadableFile
 from cashman.formats import IMPORTS, Options, Source
 from cashman.formats.mapping import MappingSchema
-from cashman.importing import Outcome, import_file
+from cashman.import_change import Outcome
+from cashman.importing import import_file
 from cashman.language import asked_for, spoken, told
 from cashman.limits import (
     ACCOUNT_CHARACTERS_MAX,

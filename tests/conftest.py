@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 from browsing import browser, visits  # noqa: F401 -- fixtures
 from flask import Flask
 from flask.testing import FlaskClient
+from people import admin, proved, worker  # noqa: F401 -- fixtures
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 

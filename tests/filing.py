@@ -8,7 +8,8 @@ from typing import Any
 from cashman import ledger as kernel
 from cashman.exporting import Export
 from cashman.formats import Options, Source
-from cashman.importing import Outcome, import_file
+from cashman.import_change import Outcome
+from cashman.importing import import_file
 from cashman.ledger import Books, Ledger
 from cashman.model.filter import Filter
 from cashman.verify import verify

@@ -1,12 +1,17 @@
 """People for the tests of who may: users with their tokens, API keys, and the ledgers that they share."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cashman import current
+from cashman.index import create_app
+from cashman.verify import verify
 
 PASSWORD = "correct horse battery"
 
@@ -152,3 +157,35 @@ def signed_in(client: FlaskClient, user: dict[str, Any], password: str = PASSWOR
     return Person(
         client, tokens["access_token"], user["email"], password, refresh_token=tokens["refresh_token"], user=user
     )
+
+
+def problem(answer: TestResponse) -> tuple[int, str]:
+    """The status of a refusal, and its slug."""
+    assert answer.mimetype == "application/problem+json", answer.text
+    if answer.status_code == 401:
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    return answer.status_code, answer.json["type"].removeprefix("/problems/")
+
+
+# Fixtures; conftest.py makes them known.
+
+
+@pytest.fixture
+def proved(app: Flask) -> Iterator[None]:
+    """After each test every ledger has to be what its journal says."""
+    yield
+    verify(current.books(app).database)
+
+
+@pytest.fixture
+def admin(client: FlaskClient) -> Person:
+    """The first user, whose ledger is the one that was there before."""
+    return first_user(client)
+
+
+@pytest.fixture
+def worker(app: Flask, database_url: str) -> Iterator[FlaskClient]:
+    """Another worker on the same database."""
+    other = create_app({"CASHMAN_DATABASE_URL": database_url})
+    yield other.test_client()
+    current.books(other).database.close()

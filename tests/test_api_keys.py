@@ -4,57 +4,28 @@ import datetime as dt
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-from people import Holder, Person, another, first_user, nobody
+from people import Holder, Person, another, nobody, problem
 from sqlalchemy import select
-from werkzeug.test import TestResponse
 
 from cashman import current
 from cashman.access import api_keys, directory
 from cashman.db import table, utc_now
-from cashman.index import create_app
 from cashman.ledger import Books
 from cashman.limits import LAST_USE_SECONDS
 from cashman.model.access import ApiKey
-from cashman.verify import verify
+
+pytestmark = pytest.mark.usefixtures("proved")
 
 PIZZA = {"description": "pizza", "amount": 50}
 UNKNOWN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 BOOTSTRAP_KEY = "bootstrap-0123456789-abcdefghijklmnopqrstuvwxyz"
 MEMBERS = ["id", "name", "scope", "ledger", "expires_at", "created_at", "last_used_at"]
 FORBIDDEN, INVALID, NOT_FOUND = (403, "forbidden"), (401, "invalid-token"), (404, "not-found")
-
-
-@pytest.fixture(autouse=True)
-def proved(app: Flask) -> Iterator[None]:
-    """After each test every ledger has to be what its journal says."""
-    yield
-    verify(current.books(app).database)
-
-
-@pytest.fixture
-def admin(client: FlaskClient) -> Person:
-    """The first user."""
-    return first_user(client)
-
-
-@pytest.fixture
-def worker(app: Flask, database_url: str) -> Iterator[FlaskClient]:
-    """Another worker on the same database."""
-    other = create_app({"CASHMAN_DATABASE_URL": database_url})
-    yield other.test_client()
-    current.books(other).database.close()
-
-
-def problem(answer: TestResponse) -> tuple[int, str]:
-    """The status of a refusal, and its slug."""
-    assert answer.mimetype == "application/problem+json", answer.text
-    return answer.status_code, answer.json["type"].removeprefix("/problems/")
 
 
 def made(holder: Holder, scope: str = "read", **fields: Any) -> dict[str, Any]:

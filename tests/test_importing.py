@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from filing import another_ledger, coffee, content, imported, outcomes, position, rows, sound, standing
 
-from cashman import bookings, config, db, importing
+from cashman import bookings, config, db, import_change, importing
 from cashman.changes import Target
 from cashman.errors import Invalid, UnreadableFile
 from cashman.ledger import Books, Ledger
@@ -186,7 +186,7 @@ def test_a_pending_transaction_that_has_expired_meanwhile_is_skipped(
 # Previews, and parts.
 
 
-def told(outcome: importing.Outcome) -> Any:
+def told(outcome: import_change.Outcome) -> Any:
     return (
         outcome.booked, outcome.skipped, outcome.refused, outcome.opened, outcome.sums,
         [(line.line, line.reason, line.errors) for line in outcome.lines if line.outcome != "booked"],
@@ -264,7 +264,7 @@ def test_errors_of_one_line_are_told_together(ledger: Ledger) -> None:
 
 
 def test_no_more_than_so_many_lines_are_told(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "IMPORT_FAULTS_MAX", 3)
+    monkeypatch.setattr(import_change, "IMPORT_FAULTS_MAX", 3)
     outcome = imported(ledger, rows(*(coffee(1, "0.001") for _ in range(9)), *(coffee(2) for _ in range(9))))
     assert (outcome.refused, len(outcome.errors())) == (9, 3)
     preview = imported(ledger, rows(*(coffee(2) for _ in range(9))), preview=True)
@@ -403,7 +403,7 @@ def test_turnovers_past_64_bits_are_refused_with_their_lines(ledger: Ledger, mon
 def test_more_categories_than_there_may_be_are_refused_with_their_lines(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("importing", "batch"):
+    for module in ("import_change", "batch"):
         monkeypatch.setattr(f"cashman.{module}.CATEGORIES_MAX", 2)
     file = rows(*(coffee(number, category=name) for number, name in enumerate("ABACB", 1)), coffee(6))
     outcome = imported(ledger, file)

@@ -2,20 +2,18 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-from people import Holder, Person, another, first_user, nobody
+from people import Holder, Person, another, first_user, nobody, problem
 from werkzeug.test import TestResponse
 
-from cashman import current
 from cashman.access import members
-from cashman.index import create_app
 from cashman.limits import LEDGERS_MAX
-from cashman.verify import verify
+
+pytestmark = pytest.mark.usefixtures("proved")
 
 PIZZA = {"description": "pizza", "amount": 50}
 SHOWN = {"Prefer": "return=representation"}
@@ -23,19 +21,6 @@ UNKNOWN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 BOOTSTRAP_KEY = "bootstrap-0123456789-abcdefghijklmnopqrstuvwxyz"
 MEMBERS = ["id", "name", "currency", "role", "own", "closed_until", "created_at"]
 FORBIDDEN, NOT_FOUND, LAST_OWNER = (403, "forbidden"), (404, "not-found"), (409, "last-owner")
-
-
-@pytest.fixture(autouse=True)
-def proved(app: Flask) -> Iterator[None]:
-    """After each test every ledger has to be what its journal says."""
-    yield
-    verify(current.books(app).database)
-
-
-@pytest.fixture
-def admin(client: FlaskClient) -> Person:
-    """The first user, whose ledger is the one that was there before."""
-    return first_user(client)
 
 
 @pytest.fixture
@@ -48,20 +33,6 @@ def anna(admin: Person) -> Person:
 def bert(admin: Person) -> Person:
     """Another."""
     return another(admin, "bert@example.com")
-
-
-@pytest.fixture
-def worker(app: Flask, database_url: str) -> Iterator[FlaskClient]:
-    """Another worker on the same database."""
-    other = create_app({"CASHMAN_DATABASE_URL": database_url})
-    yield other.test_client()
-    current.books(other).database.close()
-
-
-def problem(answer: TestResponse) -> tuple[int, str]:
-    """The status of a refusal, and its slug."""
-    assert answer.mimetype == "application/problem+json", answer.text
-    return answer.status_code, answer.json["type"].removeprefix("/problems/")
 
 
 def told(answer: TestResponse) -> list[tuple[str, str]]:

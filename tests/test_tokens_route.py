@@ -3,22 +3,20 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
-from flask import Flask
 from flask.testing import FlaskClient
-from people import PASSWORD, Holder, Person, another, first_user, nobody, sign_in, signed_in
+from people import PASSWORD, Holder, Person, another, first_user, nobody, problem, sign_in, signed_in
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from cashman import access, current
 from cashman.access import passwords, sessions
 from cashman.db import table, utc_now
-from cashman.index import create_app
 from cashman.ledger import Books
 from cashman.limits import (
     ACCESS_SECONDS,
@@ -31,28 +29,6 @@ from cashman.limits import (
 from cashman.model.access import Session, Tries, User
 
 BOOTSTRAP_KEY = "bootstrap-0123456789-abcdefghijklmnopqrstuvwxyz"
-
-
-@pytest.fixture
-def admin(client: FlaskClient) -> Person:
-    """The first user."""
-    return first_user(client)
-
-
-@pytest.fixture
-def worker(app: Flask, database_url: str) -> Iterator[FlaskClient]:
-    """Another worker on the same database."""
-    other = create_app({"CASHMAN_DATABASE_URL": database_url})
-    yield other.test_client()
-    current.books(other).database.close()
-
-
-def problem(answer: TestResponse) -> tuple[int, str]:
-    """The status of a refusal, and its slug."""
-    assert answer.mimetype == "application/problem+json", answer.text
-    if answer.status_code == 401:
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    return answer.status_code, answer.json["type"].removeprefix("/problems/")
 
 
 INVALID, WRONG, TRIED = (401, "invalid-token"), (401, "wrong-credentials"), (429, "too-many-requests")

@@ -4,14 +4,14 @@ import datetime as dt
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from people import PASSWORD, Holder, Person, another, first_user, nobody, setup_code, sign_in, signed_in
+from people import PASSWORD, Holder, Person, another, first_user, nobody, problem, setup_code, sign_in, signed_in
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
@@ -19,11 +19,12 @@ from cashman import access, current
 from cashman.access import tries
 from cashman.access.issuer import OutsideClaims
 from cashman.db import table
-from cashman.index import create_app
 from cashman.ledger import Books
 from cashman.limits import SIGN_IN_SECONDS, SIGN_IN_TRIES_OF_ACCOUNT
 from cashman.model.access import User
 from cashman.verify import verify
+
+pytestmark = pytest.mark.usefixtures("proved")
 
 PIZZA = {"description": "pizza", "amount": 50}
 SHOWN = {"Prefer": "return=representation"}
@@ -31,33 +32,6 @@ UNKNOWN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 NEW_PASSWORD = "another horse battery"
 BOOTSTRAP_KEY = "bootstrap-0123456789-abcdefghijklmnopqrstuvwxyz"
 MEMBERS = ["id", "email", "name", "admin", "revoked", "subject", "ledger", "created_at", "version"]
-
-
-@pytest.fixture(autouse=True)
-def proved(app: Flask) -> Iterator[None]:
-    """After each test every ledger has to be what its journal says."""
-    yield
-    verify(current.books(app).database)
-
-
-@pytest.fixture
-def admin(client: FlaskClient) -> Person:
-    """The first user."""
-    return first_user(client)
-
-
-@pytest.fixture
-def worker(app: Flask, database_url: str) -> Iterator[FlaskClient]:
-    """Another worker on the same database."""
-    other = create_app({"CASHMAN_DATABASE_URL": database_url})
-    yield other.test_client()
-    current.books(other).database.close()
-
-
-def problem(answer: TestResponse) -> tuple[int, str]:
-    """The status of a refusal, and its slug."""
-    assert answer.mimetype == "application/problem+json", answer.text
-    return answer.status_code, answer.json["type"].removeprefix("/problems/")
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
