@@ -167,6 +167,11 @@ def problem(answer: TestResponse) -> tuple[int, str]:
     return answer.status_code, answer.json["type"].removeprefix("/problems/")
 
 
+def told(answer: TestResponse) -> list[tuple[str, str]]:
+    """The headers of an answer, but for how many more there may be, and which request it is."""
+    return [(name, value) for name, value in answer.headers if name not in ("RateLimit", "X-Request-Id")]
+
+
 # Fixtures; conftest.py makes them known.
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from people import Holder, Person, another, first_user, nobody, problem
-from werkzeug.test import TestResponse
+from people import Holder, Person, another, first_user, nobody, problem, told
 
 from cashman.access import members
 from cashman.limits import LEDGERS_MAX
@@ -33,11 +32,6 @@ def anna(admin: Person) -> Person:
 def bert(admin: Person) -> Person:
     """Another."""
     return another(admin, "bert@example.com")
-
-
-def told(answer: TestResponse) -> list[tuple[str, str]]:
-    """The headers of an answer, but for how many more there may be."""
-    return [(name, value) for name, value in answer.headers if name != "RateLimit"]
 
 
 def spent(holder: Holder, description: str, prefix: str = "", **fields: Any) -> dict[str, Any]:

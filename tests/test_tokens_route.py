@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 from flask.testing import FlaskClient
-from people import PASSWORD, Holder, Person, another, first_user, nobody, problem, sign_in, signed_in
+from people import PASSWORD, Holder, Person, another, first_user, nobody, problem, sign_in, signed_in, told
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
@@ -92,7 +92,7 @@ def test_an_unknown_email_is_told_like_a_wrong_password(admin: Person) -> None:
     ]
     for answer in refused:
         assert problem(answer) == WRONG
-        assert (answer.data, list(answer.headers)) == (refused[0].data, list(refused[0].headers))
+        assert (answer.data, told(answer)) == (refused[0].data, told(refused[0]))
 
 
 def test_a_sign_in_of_bad_fields_is_refused(admin: Person) -> None:
