@@ -199,7 +199,11 @@ def test_every_route_with_a_document_refuses_what_is_no_json(client: FlaskClient
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_route_refuses_a_query_parameter_that_it_does_not_know(client: FlaskClient, path: str) -> None:
-    document = check(client.get(f"{path}?colour=red"), *_refusal_of_a_query(client, path))
+    answer = client.get(f"{path}?colour=red")
+    if path.endswith("/pages/transactions"):  # the page of the list, with what is wrong beside its filters
+        assert (answer.status_code, answer.mimetype) == (422, "text/html")
+        return
+    document = check(answer, *_refusal_of_a_query(client, path))
     if document["status"] == 422:
         assert document["errors"].keys() - {"text"} == {"colour"}, "which is needed of a line"
 
