@@ -262,3 +262,24 @@ def test_the_release_before_serves_on_while_this_one_writes_too(both: list[Servi
     database = db.connect(empty_url)
     assert verify(database)[0].transactions == 60
     database.close()
+
+
+# What must not be taken for a first start.
+
+
+def test_keys_without_their_database_are_no_first_start(tmp_path: Path) -> None:
+    (tmp_path / "cashman.db.keys").write_text("kept")
+    with pytest.raises(ConfigurationError, match=r"cashman\.db\.keys is there and its database is not"):
+        db.connect(f"sqlite:///{tmp_path / 'cashman.db'}").open()
+    assert not (tmp_path / "cashman.db").exists()
+
+
+def test_a_folder_of_somebody_else_is_told_with_both_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(ConfigurationError, match=rf"this is user {os.getuid()}, and its folder belongs to user"):
+            db.connect(f"sqlite:///{tmp_path / 'cashman.db'}").open()
+    assert not (tmp_path / "cashman.db").exists()
