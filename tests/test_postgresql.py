@@ -210,6 +210,16 @@ def test_a_lock_that_somebody_holds_is_503_within_its_timeout(impatient: Postgre
     assert sorted(row.description for row in ledger.find(Filter()).rows) == ["after", "before"]
 
 
+def test_a_schema_that_somebody_locks_is_out_of_reach_at_the_start(impatient: PostgresDatabase) -> None:
+    url = impatient.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE alembic_version")
+        with pytest.raises(StoreUnavailable):
+            impatient.open()
+        other.rollback()
+    impatient.open()
+
+
 def test_migrating_waits_longer_than_any_statement(impatient: PostgresDatabase) -> None:
     with impatient._exclusive_migration(), impatient.engine.connect() as other:
         assert other.exec_driver_sql("SHOW statement_timeout").scalar() == "500ms"
