@@ -70,7 +70,8 @@ class Database(ABC):
     """One database of either engine; opened at first use, and opened again after it was out of reach."""
 
     engine: Engine
-    attempts_max: Final = 6
+    attempts_max: Final = 10
+    """With their pauses about five seconds: on a busy machine six, in half a second, could all meet a neighbour."""
     keys_path: Path | None = None
     """The file for the keys that tokens are signed with, where the engine has a place beside the database."""
     probe: Probe
