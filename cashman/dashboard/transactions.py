@@ -33,6 +33,9 @@ CATEGORIES_OFFERED_MAX: Final = 500
 class ListSchema(FilterSchema):
     """The filters of a list as a form sends them: what is left blank filters nothing."""
 
+    leaves_out_blanks = True
+    """For the OpenAPI document."""
+
     type = fields.Enum(  # type: ignore[assignment]  # a field here; what FilterSchema keeps under the name, it sets itself
         TransactionType, error_messages={"unknown": message("Must be one of: {choices}.")}
     )

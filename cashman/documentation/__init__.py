@@ -138,6 +138,7 @@ def make_document(app: Flask) -> dict[str, Any]:
             "none.",
         },
     )
+    forms = []
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         terms = getattr(app.view_functions[rule.endpoint], "contract", None)
         if terms is None or rule.endpoint.startswith(f"{OF_A_NAMED_LEDGER}."):
@@ -150,10 +151,21 @@ def make_document(app: Flask) -> dict[str, Any]:
             operation = _operation(terms, view.__doc__ or "", rule.endpoint, parameters)
             operation["description"] = words.NEEDS[needs_of(view, method)]
             spec.path(path, operations={method.lower(): operation})
+            if getattr(terms.query, "leaves_out_blanks", False):
+                forms.append((path, method.lower()))
     document = spec.to_dict()
+    for path, method in forms:
+        _allow_blanks(document["paths"][path][method])
     words.describe(document)
     examples.put_into(document)
     return document
+
+
+def _allow_blanks(operation: dict[str, Any]) -> None:
+    """Say of a form's fields that they may be left blank."""
+    for parameter in operation["parameters"]:
+        if parameter["in"] == "query":
+            parameter["schema"] = {"anyOf": [parameter["schema"], {"type": "string", "pattern": r"^\s*$"}]}
 
 
 _WITH_RETRY_AFTER: Final = (errors.StoreUnavailable, errors.TooManyRequests)
@@ -247,12 +259,12 @@ def _operation(terms: Contract, doc: str, endpoint: str, path_parameters: list[d
             "content": {media_type: {"schema": _body(terms, media_type)} for media_type in terms.media_types},
         }
     for status, told in groupby(sorted(problems, key=lambda one: (one.status, one.slug)), lambda one: one.status):
-        operation["responses"][str(status)] = _problem_answer(tuple(told))
+        operation["responses"][str(status)] = _problem_answer(tuple(told), of_page="text/html" in (terms.gives or ()))
     return operation
 
 
-def _problem_answer(told: tuple[type[errors.Problem], ...]) -> dict[str, Any]:
-    """The answer of one status, with an example of each problem that it can be."""
+def _problem_answer(told: tuple[type[errors.Problem], ...], *, of_page: bool) -> dict[str, Any]:
+    """The answer of one status, with an example of each problem that it can be; who looks at pages is told on one."""
     examples = {
         problem.slug: {
             "summary": problem.title,
@@ -262,7 +274,7 @@ def _problem_answer(told: tuple[type[errors.Problem], ...]) -> dict[str, Any]:
     }
     answer: dict[str, Any] = {
         "description": " ".join(dict.fromkeys(problem.title for problem in told)),
-        "content": {PROBLEM_JSON: {"schema": "Problem", "examples": examples}},
+        "content": {PROBLEM_JSON: {"schema": "Problem", "examples": examples}, **(A_PAGE if of_page else {})},
     }
     if any(problem in _WITH_RETRY_AFTER for problem in told):
         answer["headers"] = _headers(("Retry-After",))
