@@ -597,7 +597,8 @@ def serve(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Service]]
     def start(**environment: str) -> Service:
         folder = tmp_path / f"service-{len(services)}"
         folder.mkdir()
-        services.append(Service(folder, database_url, **environment))
+        # As text, in which a line ends where what it says ends.
+        services.append(Service(folder, database_url, **{"CASHMAN_LOG": "text", **environment}))
         return services[-1]
 
     yield start
