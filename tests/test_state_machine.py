@@ -145,7 +145,8 @@ class Books(RuleBasedStateMachine):
             for one, values in changes
             if any(getattr(one, name) is not value if name == "category" else getattr(one, name) != value
                    for name, value in values.items())
-            or (path is not None and one is changes[0][0] and (one.category is None or one.category is not self.cell(path)))
+            or (path is not None and one is changes[0][0]
+                and (one.category is None or one.category is not self.cell(path)))
         ]  # fmt: skip
         places = [(one.account, one.date) for one, _ in changed]
         places += [(values.get("account", one.account), values.get("date", one.date)) for one, values in changed]
