@@ -381,14 +381,15 @@ def quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogatepass")
 
 
-def fault_of(answer: Answer, sent: str = "") -> str | None:
-    """What is wrong with an answer."""
+def fault_of(answer: Answer, sent: str = "", *, of_page: bool = False) -> str | None:
+    """What is wrong with an answer; a page says itself what is wrong with its form."""
     if answer.status >= 500:
         return f"{answer.status}"
     for name, value in answer.headers:
         if re.search("[^ -~\t]", name + value) or name.lower() == "x-injected":
             return f"the header {name} is {value!r}"
-    if answer.status >= 400 and answer.media_type != "application/problem+json":
+    told_by_page = of_page and answer.status == 422 and answer.media_type == "text/html"
+    if answer.status >= 400 and answer.media_type != "application/problem+json" and not told_by_page:
         return f"{answer.status} in {answer.media_type}"
     return _told_too_much(answer, sent) or _fault_of_document(answer)
 
@@ -419,9 +420,10 @@ class Faults(list[str]):
 
     def note(self, answer: Answer, sent: str, *what: object) -> None:
         """Look at an answer."""
-        fault = fault_of(answer, sent)
+        asked = " ".join(map(str, what))
+        fault = fault_of(answer, sent, of_page="/pages/" in asked)
         if fault is not None:
-            self.append(f"{' '.join(map(str, what))}: {fault}")
+            self.append(f"{asked}: {fault}")
 
 
 def attack_paths(books: Books, place: int, operation: Operation, known: bool, faults: Faults) -> int:
@@ -621,6 +623,8 @@ def test_what_is_wrong_with_an_answer_would_be_seen(books: Books) -> None:
 
     assert fault_of(answer()) is None
     assert fault_of(answer(404, b'{"status": 404}', "application/problem+json")) is None
+    form = answer(422, b"<form>", "text/html")
+    assert (fault_of(form, of_page=True), fault_of(form)) == (None, "422 in text/html")
     for wrong in (
         answer(500),
         answer(503),
