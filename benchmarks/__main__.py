@@ -39,6 +39,7 @@ BENCHMARKS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments name; 0 when all of it could be measured."""
     given = parser().parse_args(arguments)
+    given.folder.mkdir(parents=True, exist_ok=True)
     try:
         load.check_wrk()
         with _database_url(given) as database_url:

@@ -121,7 +121,7 @@ def test_a_short_run_prints_its_table_and_keeps_it(tmp_path, capsys):
         "--tries",
         "1",
     ]
-    assert main([*short, "--folder", str(tmp_path), "--markdown", str(markdown)]) == 0
+    assert main([*short, "--folder", str(tmp_path / "not" / "there"), "--markdown", str(markdown)]) == 0
     shown = capsys.readouterr().out
     assert "| POST /expenses " in shown
     written = markdown.read_text()
