@@ -1,4 +1,4 @@
-"""How gunicorn serves Cashman. The master never imports the package: each worker does, after the fork."""
+"""How gunicorn serves Cashman. The master imports none of it but the form of its log; the workers do, when forked."""
 
 import contextlib
 import fcntl
