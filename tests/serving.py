@@ -73,12 +73,15 @@ class OwnPostgresql:
 
     def pause(self) -> None:
         """As where its machine hangs: it takes connections, and says nothing."""
-        for pid in self._processes():
-            os.kill(pid, signal.SIGSTOP)
+        self._send(signal.SIGSTOP)
 
     def go_on(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def _send(self, sent: signal.Signals) -> None:
         for pid in self._processes():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # one whose client has gone meanwhile
+                os.kill(pid, sent)
 
     def _processes(self) -> list[int]:
         """Its own ones, the first of all first."""
