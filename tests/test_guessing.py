@@ -15,7 +15,7 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from people import PASSWORD, another, first_user, told
+from people import PASSWORD, another, first_user
 from serving import Service
 from sqlalchemy import event
 from werkzeug.test import TestResponse
@@ -163,6 +163,11 @@ def test_two_real_servers_with_four_workers_let_ten_through_together(servers: li
 def ask(client: FlaskClient, email: str, password: str = "a wrong password", peer: str = "192.0.2.7") -> TestResponse:
     given = {"email": email, "password": password}
     return client.post("/tokens", json=given, environ_overrides={"REMOTE_ADDR": peer})
+
+
+def told(answer: TestResponse) -> list[tuple[str, str]]:
+    """Every header but the one that says which request it is."""
+    return [(name, value) for name, value in answer.headers if name != "X-Request-Id"]
 
 
 @pytest.fixture
