@@ -154,7 +154,10 @@ class Service:
         raise AssertionError(f"the service does not answer:\n{self.log.read_text()}")
 
     def _is_ready(self) -> bool:
-        return self.request("GET", "/transactions?limit=1")[0] == 200
+        # The first worker says so at the end of its start, when another may answer already: until then it still
+        # stops the whole service where, for instance, the signing keys cannot be read.
+        is_started = "door is" in self.log.read_text()
+        return is_started and self.request("GET", "/transactions?limit=1")[0] == 200
 
     @property
     def url(self) -> str:
