@@ -8,7 +8,19 @@ from flask import Blueprint, Response
 
 from cashman.answers import Shown, at_head, encode_json, list_response, resource_response, write_request, written
 from cashman.batch import Receipt
-from cashman.contracts import JSON, MERGE_PATCH, array_of, contract, refers_to
+from cashman.contracts import (
+    ADDS_ONE,
+    CHANGES,
+    JSON,
+    MERGE_PATCH,
+    READS_AT_HEAD,
+    READS_ONE,
+    READS_PAGES,
+    REPLACES,
+    array_of,
+    contract,
+    refers_to,
+)
 from cashman.current import ledger
 from cashman.errors import (
     AccountClosed,
@@ -44,8 +56,6 @@ ACCOUNT_SHOWN = Shown(
     tag=lambda receipt: _tag(_account(receipt)),
     id=lambda receipt: _account(receipt)["id"],
 )
-WRITE_HEADERS = ("ETag", "Cashman-Head", "Preference-Applied", "Idempotency-Replayed")
-WRITE_TAKES = ("Prefer", "Idempotency-Key")
 WRITE_PROBLEMS = (KeyReused, NameTaken, BooksClosed, TotalTooLarge, AnswerErased)
 REVISE_PROBLEMS = (NotFound, AlreadyChanged, AccountNeeded, AccountClosed, *WRITE_PROBLEMS)
 
@@ -56,10 +66,9 @@ def _tag(account: Any) -> str:
 
 @bp.get("")
 @contract(
+    **READS_AT_HEAD,
     gives={JSON: {"schema": array_of("Account")}},
     answers={200: "Every account, by name.", 304: "They are as the client has them."},
-    headers=("ETag", "Cashman-Head"),
-    takes_headers=("If-None-Match",),
 )
 def get_list() -> Response:
     """List all accounts, closed ones too."""
@@ -70,11 +79,10 @@ def get_list() -> Response:
 
 @bp.post("")
 @contract(
+    **ADDS_ONE,
     body=AccountSchema,
     gives=ONE_ACCOUNT,
     answers={201: "Opened.", 204: "Opened, and not shown, as `Prefer: return=minimal` asks."},
-    headers=("Location", *WRITE_HEADERS),
-    takes_headers=WRITE_TAKES,
     problems=WRITE_PROBLEMS,
 )
 def add() -> Response:
@@ -85,10 +93,9 @@ def add() -> Response:
 
 @bp.get("/<number:account_id>")
 @contract(
+    **READS_ONE,
     gives=ONE_ACCOUNT,
     answers={200: "The account.", 304: "It is as the client has it."},
-    headers=("ETag",),
-    takes_headers=("If-None-Match",),
     problems=(NotFound,),
 )
 def get_one(account_id: int) -> Response:
@@ -98,14 +105,7 @@ def get_one(account_id: int) -> Response:
 
 
 @bp.put("/<number:account_id>")
-@contract(
-    body=AccountRevisionSchema,
-    gives=ONE_ACCOUNT,
-    answers={200: "Replaced.", 204: "Replaced, and not shown, as `Prefer: return=minimal` asks."},
-    headers=WRITE_HEADERS,
-    takes_headers=("If-Match", *WRITE_TAKES),
-    problems=REVISE_PROBLEMS,
-)
+@contract(**REPLACES, body=AccountRevisionSchema, gives=ONE_ACCOUNT, problems=REVISE_PROBLEMS)
 def put_one(account_id: int) -> Response:
     """Replace one as a whole: what is left out goes back to its default; a new name changes no transaction."""
     given = load_body(AccountRevisionSchema)
@@ -114,15 +114,7 @@ def put_one(account_id: int) -> Response:
 
 
 @bp.patch("/<number:account_id>")
-@contract(
-    body=AccountRevisionSchema(partial=True),
-    media_types=(MERGE_PATCH, JSON),
-    gives=ONE_ACCOUNT,
-    answers={200: "Changed.", 204: "Changed, and not shown, as `Prefer: return=minimal` asks."},
-    headers=WRITE_HEADERS,
-    takes_headers=("If-Match", *WRITE_TAKES),
-    problems=REVISE_PROBLEMS,
-)
+@contract(**CHANGES, body=AccountRevisionSchema(partial=True), gives=ONE_ACCOUNT, problems=REVISE_PROBLEMS)
 def patch_one(account_id: int) -> Response:
     """Change the fields that are given, and no other (RFC 7396)."""
     given = load_body(AccountRevisionSchema, (MERGE_PATCH, JSON), partial=True)
@@ -145,11 +137,9 @@ def delete_one(account_id: int) -> Response:
 
 @bp.get("/<number:account_id>/transactions")
 @contract(
+    **READS_PAGES,
     query=AccountFilterSchema,
     gives={JSON: {"schema": array_of("BalancedTransaction")}},
-    answers={200: "One page, newest first.", 304: "The page is the one that the client has."},
-    headers=("ETag", "Cashman-Head", "Link"),
-    takes_headers=("If-None-Match",),
     problems=(NotFound,),
 )
 def get_transactions(account_id: int) -> Response:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 from marshmallow import Schema
 
 from cashman.answers import Shown, at_head, encode_json, write_request, written
-from cashman.contracts import JSON, contract
+from cashman.contracts import JSON, READS_AT_HEAD, WRITES, contract
 from cashman.current import ledger
 from cashman.errors import AnswerErased, CategoryExists, KeyReused
 from cashman.model.fields import CategoryPath
@@ -15,9 +15,6 @@ from cashman.wire import load_body
 
 bp = Blueprint("categories", __name__, url_prefix="/categories")
 tags_bp = Blueprint("tags", __name__, url_prefix="/tags")
-
-WRITE_HEADERS = ("Cashman-Head", "Preference-Applied", "Idempotency-Replayed")
-WRITE_TAKES = ("Prefer", "Idempotency-Key")
 
 
 class MoveSchema(Schema):
@@ -45,10 +42,9 @@ _FIGURES = {name: {"type": "number"} for name in ("income", "expense", "net")}
 
 @bp.get("")
 @contract(
+    **READS_AT_HEAD,
     gives=_array(category={"type": "string"}, currency={"type": "string"}, **_FIGURES, count={"type": "integer"}),
     answers={200: "Every category that is used, by path.", 304: "They are as the client has them."},
-    headers=("ETag", "Cashman-Head"),
-    takes_headers=("If-None-Match",),
 )
 def get_list() -> Response:
     """List the categories with what their incomes and expenses come to, one line for each currency."""
@@ -64,11 +60,10 @@ def _move(*, merge: bool) -> Response:
 
 @bp.post("/rename")
 @contract(
+    **WRITES,
     body=MoveSchema,
     gives={JSON: {"schema": "Move"}},
     answers={200: "Renamed.", 204: "Renamed, as `Prefer: return=minimal` asks."},
-    headers=WRITE_HEADERS,
-    takes_headers=WRITE_TAKES,
     problems=(CategoryExists, KeyReused, AnswerErased),
 )
 def rename() -> Response:
@@ -78,11 +73,10 @@ def rename() -> Response:
 
 @bp.post("/merge")
 @contract(
+    **WRITES,
     body=MoveSchema,
     gives={JSON: {"schema": "Move"}},
     answers={200: "Merged.", 204: "Merged, as `Prefer: return=minimal` asks."},
-    headers=WRITE_HEADERS,
-    takes_headers=WRITE_TAKES,
     problems=(KeyReused, AnswerErased),
 )
 def merge() -> Response:
@@ -92,10 +86,9 @@ def merge() -> Response:
 
 @tags_bp.get("")
 @contract(
+    **READS_AT_HEAD,
     gives=_array(tag={"type": "string"}),
     answers={200: "Every tag in use.", 304: "They are as the client has them."},
-    headers=("ETag", "Cashman-Head"),
-    takes_headers=("If-None-Match",),
 )
 def get_tags() -> Response:
     """List the tags of the transactions that stand."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from marshmallow import Schema
 
-from cashman.errors import Problem
+from cashman.errors import AccountClosed, AnswerErased, BooksClosed, IdTaken, KeyReused, Problem, TotalTooLarge
 
 View = TypeVar("View", bound=Callable[..., Any])
 JSON: Final = "application/json"
@@ -61,3 +61,52 @@ def contract(**terms: Any) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+# Terms that several views have in common, by what each of them does: contract(**REPLACES, body=…, gives=…).
+
+Terms: TypeAlias = Mapping[str, Any]
+
+BOOKING_PROBLEMS: Final = (KeyReused, TotalTooLarge, AnswerErased, AccountClosed, BooksClosed)
+"""What can be wrong with anything that is booked."""
+
+READS_ONE: Final[Terms] = {"headers": ("ETag",), "takes_headers": ("If-None-Match",)}
+READS_AT_HEAD: Final[Terms] = {"headers": ("ETag", "Cashman-Head"), "takes_headers": ("If-None-Match",)}
+READS_PAGES: Final[Terms] = {
+    "answers": {200: "One page, newest first.", 304: "The page is the one that the client has."},
+    "headers": ("ETag", "Cashman-Head", "Link"),
+    "takes_headers": ("If-None-Match",),
+}
+WRITES: Final[Terms] = {
+    "headers": ("Cashman-Head", "Preference-Applied", "Idempotency-Replayed"),
+    "takes_headers": ("Prefer", "Idempotency-Key"),
+}
+ADDS_ONE: Final[Terms] = {**WRITES, "headers": ("Location", "ETag", *WRITES["headers"])}
+RECORDS_ONE: Final[Terms] = {
+    **ADDS_ONE,
+    "answers": {204: "Recorded.", 201: "Recorded, and shown as `Prefer: return=representation` asks."},
+    "problems": (IdTaken, *BOOKING_PROBLEMS),
+}
+REVISES: Final[Terms] = {
+    "headers": ("ETag", *WRITES["headers"]),
+    "takes_headers": ("If-Match", *WRITES["takes_headers"]),
+}
+REPLACES: Final[Terms] = {
+    **REVISES,
+    "answers": {200: "Replaced.", 204: "Replaced, and not shown, as `Prefer: return=minimal` asks."},
+}
+CHANGES: Final[Terms] = {
+    **REVISES,
+    "media_types": (MERGE_PATCH, JSON),
+    "answers": {200: "Changed.", 204: "Changed, and not shown, as `Prefer: return=minimal` asks."},
+}
+RESTORES: Final[Terms] = {
+    **REVISES,
+    "answers": {200: "Restored, or never void.", 204: "The same, and not shown, as `Prefer: return=minimal` asks."},
+}
+VOIDS: Final[Terms] = {
+    "answers": {204: "Void, now or already."},
+    "headers": ("Cashman-Head", "ETag", "Idempotency-Replayed"),
+    "takes_headers": ("If-Match", "Idempotency-Key"),
+}
+REDACTS: Final[Terms] = {**VOIDS, "needs": "owner", "answers": {204: "Erased."}}

@@ -10,7 +10,7 @@ from cashman import current, door
 from cashman.answers import Shown, at_head, empty_response, encode_json, write_request, written
 from cashman.batch import Receipt
 from cashman.chart import Chart
-from cashman.contracts import JSON, MERGE_PATCH, NO_STORE, array_of, contract, refers_to
+from cashman.contracts import JSON, MERGE_PATCH, NO_STORE, READS_AT_HEAD, WRITES, array_of, contract, refers_to
 from cashman.current import ledger
 from cashman.db import AnyRow, rfc3339
 from cashman.errors import AnswerErased, Forbidden, KeyReused, LastOwner, NotFound, TooMany
@@ -64,12 +64,7 @@ def _after(receipt: Receipt) -> dict[str, Any]:
 
 
 @bp.get("")
-@contract(
-    gives=LEDGER,
-    answers={200: "The ledger.", 304: "It is as the client has it."},
-    headers=("ETag", "Cashman-Head"),
-    takes_headers=("If-None-Match",),
-)
+@contract(**READS_AT_HEAD, gives=LEDGER, answers={200: "The ledger.", 304: "It is as the client has it."})
 def get_ledger() -> Response:
     """Show the ledger that the other routes are about."""
     chart, head = ledger().chart()
@@ -78,13 +73,12 @@ def get_ledger() -> Response:
 
 @bp.patch("")
 @contract(
+    **WRITES,
     needs="owner",
     body=LedgerPatchSchema,
     media_types=(MERGE_PATCH, JSON),
     gives=LEDGER,
     answers={200: "Changed.", 204: "Changed, and not shown, as `Prefer: return=minimal` asks."},
-    headers=("Cashman-Head", "Preference-Applied", "Idempotency-Replayed"),
-    takes_headers=("Prefer", "Idempotency-Key"),
     problems=(KeyReused, AnswerErased),
 )
 def patch_ledger() -> Response:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from cashman.answers import at_head, encode_json
-from cashman.contracts import JSON, contract
+from cashman.contracts import JSON, READS_AT_HEAD, contract
 from cashman.current import ledger
 from cashman.model.report import BalancesSchema, RangeSchema, SummarySchema
 from cashman.reporting import Line, Report
@@ -56,6 +56,7 @@ def _cell(value: Any) -> Any:
 
 @bp.get("/balances")
 @contract(
+    **READS_AT_HEAD,
     query=BalancesSchema,
     gives=_gives(
         ["account", "currency", "balance", "available", "as_of"],
@@ -66,8 +67,6 @@ def _cell(value: Any) -> Any:
         as_of={**_TEXT, "format": "date"},
     ),
     answers={200: "Every account, by name.", 304: "It is what the client has."},
-    headers=("ETag", "Cashman-Head"),
-    takes_headers=("If-None-Match",),
 )
 def get_balances() -> Response:
     """Show what is in each account at the end of a day, with its opening balance."""
@@ -78,6 +77,7 @@ def get_balances() -> Response:
 
 @bp.get("/reports/summary")
 @contract(
+    **READS_AT_HEAD,
     query=SummarySchema,
     gives=_gives(
         ["currency", "income", "expense", "net", "count"],
@@ -86,8 +86,6 @@ def get_balances() -> Response:
         previous={"type": "object", "properties": _FIGURES, "description": "The same for the period before."},
     ),
     answers={200: "The lines, by their keys; one total for each currency without `by`.", 304: "As the client has it."},
-    headers=("ETag", "Cashman-Head"),
-    takes_headers=("If-None-Match",),
 )
 def get_summary() -> Response:
     """Add up incomes and expenses by period, category, account, payee, tag or currency."""
@@ -99,6 +97,7 @@ def get_summary() -> Response:
 
 @bp.get("/reports/cashflow")
 @contract(
+    **READS_AT_HEAD,
     query=RangeSchema,
     gives=_gives(
         ["month", "currency", "opening", "income", "expense", "transfers", "closing"],
@@ -111,8 +110,6 @@ def get_summary() -> Response:
         closing=_NUMBER,
     ),
     answers={200: "Each month, by currency.", 304: "It is what the client has."},
-    headers=("ETag", "Cashman-Head"),
-    takes_headers=("If-None-Match",),
 )
 def get_cashflow() -> Response:
     """Show what each month began with, what came, went and moved, and what it ended with."""

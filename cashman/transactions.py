@@ -17,30 +17,33 @@ from cashman.answers import (
     written,
 )
 from cashman.changes import Target
-from cashman.contracts import JSON, MANY_TRANSACTIONS, MERGE_PATCH, NDJSON, ONE_TRANSACTION, contract
-from cashman.current import ledger
-from cashman.errors import (
-    AccountClosed,
-    AlreadyChanged,
-    AnswerErased,
-    BooksClosed,
-    Expired,
-    Grouped,
-    IdTaken,
-    KeyReused,
-    NotFound,
-    TotalTooLarge,
+from cashman.contracts import (
+    BOOKING_PROBLEMS,
+    CHANGES,
+    JSON,
+    MANY_TRANSACTIONS,
+    MERGE_PATCH,
+    NDJSON,
+    ONE_TRANSACTION,
+    READS_ONE,
+    READS_PAGES,
+    RECORDS_ONE,
+    REDACTS,
+    REPLACES,
+    RESTORES,
+    VOIDS,
+    WRITES,
+    contract,
 )
+from cashman.current import ledger
+from cashman.errors import AlreadyChanged, Expired, Grouped, IdTaken, NotFound
 from cashman.model.expense import ExpenseSchema
 from cashman.model.filter import FilterSchema
 from cashman.model.income import IncomeSchema
 from cashman.model.transaction import DEFAULTS, NewTransactionFields, RevisionSchema, Transaction, TransactionSchema
 from cashman.wire import expected_versions, load_body, load_many, load_query
 
-WRITE_HEADERS = ("ETag", "Cashman-Head", "Preference-Applied", "Idempotency-Replayed")
-WRITE_TAKES = ("Prefer", "Idempotency-Key")
-WRITE_PROBLEMS = (KeyReused, TotalTooLarge, AnswerErased, AccountClosed, BooksClosed)
-REVISE_PROBLEMS = (NotFound, AlreadyChanged, Expired, Grouped, *WRITE_PROBLEMS)
+REVISE_PROBLEMS = (NotFound, AlreadyChanged, Expired, Grouped, *BOOKING_PROBLEMS)
 
 
 def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noqa: C901  a function a route
@@ -52,27 +55,14 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
         return Target(id, type_, expected_versions())
 
     @bp.get("")
-    @contract(
-        query=FilterSchema,
-        gives=MANY_TRANSACTIONS,
-        answers={200: "One page, newest first.", 304: "The page is the one that the client has."},
-        headers=("ETag", "Cashman-Head", "Link"),
-        takes_headers=("If-None-Match",),
-    )
+    @contract(**READS_PAGES, query=FilterSchema, gives=MANY_TRANSACTIONS)
     def get_list() -> Response:
         """List what stands, filtered, sorted and in pages."""
         books = ledger()
         return list_response(books, lambda: books.find(load_query(FilterSchema, type=type_)))
 
     @bp.post("")
-    @contract(
-        body=schema,
-        gives=ONE_TRANSACTION,
-        answers={204: "Recorded.", 201: "Recorded, and shown as `Prefer: return=representation` asks."},
-        headers=("Location", *WRITE_HEADERS),
-        takes_headers=WRITE_TAKES,
-        problems=(IdTaken, *WRITE_PROBLEMS),
-    )
+    @contract(**RECORDS_ONE, body=schema, gives=ONE_TRANSACTION)
     def add() -> Response:
         """Record one; with an `id` of the client's, or an Idempotency-Key, the request can be repeated safely."""
         books = ledger()
@@ -85,10 +75,9 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
 
     @bp.get("/<ulid:id>")
     @contract(
+        **READS_ONE,
         gives=ONE_TRANSACTION,
         answers={200: "The transaction.", 304: "It is as the client has it."},
-        headers=("ETag",),
-        takes_headers=("If-None-Match",),
         problems=(NotFound,),
     )
     def get_one(id: str) -> Response:
@@ -97,65 +86,33 @@ def resource(name: str, schema: type[NewTransactionFields]) -> Blueprint:  # noq
         return resource_response(show_state(states[0], chart), etag(states[0]["version"], chart))
 
     @bp.put("/<ulid:id>")
-    @contract(
-        body=RevisionSchema,
-        gives=ONE_TRANSACTION,
-        answers={200: "Replaced.", 204: "Replaced, and not shown, as `Prefer: return=minimal` asks."},
-        headers=WRITE_HEADERS,
-        takes_headers=("If-Match", *WRITE_TAKES),
-        problems=REVISE_PROBLEMS,
-    )
+    @contract(**REPLACES, body=RevisionSchema, gives=ONE_TRANSACTION, problems=REVISE_PROBLEMS)
     def put_one(id: str) -> Response:
         """Replace one as a whole: what is left out goes back to its default."""
         given = load_body(RevisionSchema)
         return written(ledger().replace(target(id), {**DEFAULTS, **given}, write_request(given)))
 
     @bp.patch("/<ulid:id>")
-    @contract(
-        body=RevisionSchema(partial=True),
-        media_types=(MERGE_PATCH, JSON),
-        gives=ONE_TRANSACTION,
-        answers={200: "Changed.", 204: "Changed, and not shown, as `Prefer: return=minimal` asks."},
-        headers=WRITE_HEADERS,
-        takes_headers=("If-Match", *WRITE_TAKES),
-        problems=REVISE_PROBLEMS,
-    )
+    @contract(**CHANGES, body=RevisionSchema(partial=True), gives=ONE_TRANSACTION, problems=REVISE_PROBLEMS)
     def patch_one(id: str) -> Response:
         """Change the fields that are given, and no other (RFC 7396)."""
         given = load_body(RevisionSchema, (MERGE_PATCH, JSON), partial=True)
         return written(ledger().replace(target(id), given, write_request(given)))
 
     @bp.delete("/<ulid:id>")
-    @contract(
-        answers={204: "Void, now or already."},
-        headers=("Cashman-Head", "ETag", "Idempotency-Replayed"),
-        takes_headers=("If-Match", "Idempotency-Key"),
-        problems=REVISE_PROBLEMS,
-    )
+    @contract(**VOIDS, problems=REVISE_PROBLEMS)
     def delete_one(id: str) -> Response:
         """Void one: it leaves lists and totals, and its history stays."""
         return written(ledger().void(target(id), write_request(None, always_minimal=True)))
 
     @bp.post("/<ulid:id>/restore")
-    @contract(
-        gives=ONE_TRANSACTION,
-        answers={200: "Restored, or never void.", 204: "The same, and not shown, as `Prefer: return=minimal` asks."},
-        headers=WRITE_HEADERS,
-        takes_headers=("If-Match", *WRITE_TAKES),
-        problems=REVISE_PROBLEMS,
-    )
+    @contract(**RESTORES, gives=ONE_TRANSACTION, problems=REVISE_PROBLEMS)
     def restore_one(id: str) -> Response:
         """Bring a void one back, as a new revision."""
         return written(ledger().restore(target(id), write_request(None)))
 
     @bp.post("/<ulid:id>/redact")
-    @contract(
-        needs="owner",
-        answers={204: "Erased."},
-        headers=("Cashman-Head", "ETag", "Idempotency-Replayed"),
-        takes_headers=("If-Match", "Idempotency-Key"),
-        problems=REVISE_PROBLEMS,
-    )
+    @contract(**REDACTS, problems=REVISE_PROBLEMS)
     def redact_one(id: str) -> Response:
         """Erase the words of one for ever, in every revision; its figures and the chain stay."""
         return written(ledger().redact(target(id), write_request(None, always_minimal=True)))
@@ -180,14 +137,13 @@ transactions = resource("transactions", TransactionSchema)
 
 @transactions.post("/batch")
 @contract(
+    **WRITES,
     body=TransactionSchema,
     many=True,
     media_types=(JSON, NDJSON),
     gives=MANY_TRANSACTIONS,
     answers={204: "Recorded, all of them.", 201: "The same, and shown as `Prefer: return=representation` asks."},
-    headers=("Cashman-Head", "Preference-Applied", "Idempotency-Replayed"),
-    takes_headers=WRITE_TAKES,
-    problems=(IdTaken, *WRITE_PROBLEMS),
+    problems=(IdTaken, *BOOKING_PROBLEMS),
 )
 def add_batch() -> Response:
     """Record up to 10,000 in one commit, all or none; every one that is refused is told at once."""

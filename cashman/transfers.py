@@ -14,19 +14,24 @@ from cashman.answers import (
     written,
 )
 from cashman.changes import Target
-from cashman.contracts import JSON, MERGE_PATCH, array_of, contract, refers_to
-from cashman.current import ledger
-from cashman.errors import (
-    AccountClosed,
-    AlreadyChanged,
-    AnswerErased,
-    BooksClosed,
-    Expired,
-    IdTaken,
-    KeyReused,
-    NotFound,
-    TotalTooLarge,
+from cashman.contracts import (
+    BOOKING_PROBLEMS,
+    CHANGES,
+    JSON,
+    MERGE_PATCH,
+    READS_ONE,
+    READS_PAGES,
+    RECORDS_ONE,
+    REDACTS,
+    REPLACES,
+    RESTORES,
+    VOIDS,
+    array_of,
+    contract,
+    refers_to,
 )
+from cashman.current import ledger
+from cashman.errors import AlreadyChanged, Expired, NotFound
 from cashman.model.filter import FilterSchema
 from cashman.model.transaction import member_id
 from cashman.model.transaction_type import TransactionType
@@ -37,10 +42,7 @@ from cashman.wire import expected_versions, load_body, load_query
 bp = Blueprint("transfers", __name__, url_prefix="/transfers")
 
 ONE_TRANSFER = {JSON: {"schema": refers_to("Transfer")}}
-WRITE_HEADERS = ("ETag", "Cashman-Head", "Preference-Applied", "Idempotency-Replayed")
-WRITE_TAKES = ("Prefer", "Idempotency-Key")
-WRITE_PROBLEMS = (KeyReused, TotalTooLarge, AnswerErased, AccountClosed, BooksClosed)
-REVISE_PROBLEMS = (NotFound, AlreadyChanged, Expired, *WRITE_PROBLEMS)
+REVISE_PROBLEMS = (NotFound, AlreadyChanged, Expired, *BOOKING_PROBLEMS)
 
 
 def _target(id: str) -> Target:
@@ -49,13 +51,7 @@ def _target(id: str) -> Target:
 
 
 @bp.get("")
-@contract(
-    query=FilterSchema,
-    gives={JSON: {"schema": array_of("Transfer")}},
-    answers={200: "One page, newest first.", 304: "The page is the one that the client has."},
-    headers=("ETag", "Cashman-Head", "Link"),
-    takes_headers=("If-None-Match",),
-)
+@contract(**READS_PAGES, query=FilterSchema, gives={JSON: {"schema": array_of("Transfer")}})
 def get_list() -> Response:
     """List transfers in pages; `account` is either end, amounts and currency are those of what goes out."""
     books = ledger()
@@ -63,14 +59,7 @@ def get_list() -> Response:
 
 
 @bp.post("")
-@contract(
-    body=TransferSchema,
-    gives=ONE_TRANSFER,
-    answers={204: "Recorded.", 201: "Recorded, and shown as `Prefer: return=representation` asks."},
-    headers=("Location", *WRITE_HEADERS),
-    takes_headers=WRITE_TAKES,
-    problems=(IdTaken, *WRITE_PROBLEMS),
-)
+@contract(**RECORDS_ONE, body=TransferSchema, gives=ONE_TRANSFER)
 def add() -> Response:
     """Move money; neither income nor expense. With an `id`, or an Idempotency-Key, it can be repeated safely."""
     books = ledger()
@@ -82,10 +71,9 @@ def add() -> Response:
 
 @bp.get("/<ulid:id>")
 @contract(
+    **READS_ONE,
     gives=ONE_TRANSFER,
     answers={200: "The transfer.", 304: "It is as the client has it."},
-    headers=("ETag",),
-    takes_headers=("If-None-Match",),
     problems=(NotFound,),
 )
 def get_one(id: str) -> Response:
@@ -98,14 +86,7 @@ def get_one(id: str) -> Response:
 
 
 @bp.put("/<ulid:id>")
-@contract(
-    body=TransferRevisionSchema,
-    gives=ONE_TRANSFER,
-    answers={200: "Replaced.", 204: "Replaced, and not shown, as `Prefer: return=minimal` asks."},
-    headers=WRITE_HEADERS,
-    takes_headers=("If-Match", *WRITE_TAKES),
-    problems=REVISE_PROBLEMS,
-)
+@contract(**REPLACES, body=TransferRevisionSchema, gives=ONE_TRANSFER, problems=REVISE_PROBLEMS)
 def put_one(id: str) -> Response:
     """Replace one as a whole: what is left out goes back to its default."""
     given = load_body(TransferRevisionSchema)
@@ -114,15 +95,7 @@ def put_one(id: str) -> Response:
 
 
 @bp.patch("/<ulid:id>")
-@contract(
-    body=TransferRevisionSchema(partial=True),
-    media_types=(MERGE_PATCH, JSON),
-    gives=ONE_TRANSFER,
-    answers={200: "Changed.", 204: "Changed, and not shown, as `Prefer: return=minimal` asks."},
-    headers=WRITE_HEADERS,
-    takes_headers=("If-Match", *WRITE_TAKES),
-    problems=REVISE_PROBLEMS,
-)
+@contract(**CHANGES, body=TransferRevisionSchema(partial=True), gives=ONE_TRANSFER, problems=REVISE_PROBLEMS)
 def patch_one(id: str) -> Response:
     """Change the fields that are given, and no other (RFC 7396)."""
     given = load_body(TransferRevisionSchema, (MERGE_PATCH, JSON), partial=True)
@@ -130,38 +103,21 @@ def patch_one(id: str) -> Response:
 
 
 @bp.delete("/<ulid:id>")
-@contract(
-    answers={204: "Void, now or already."},
-    headers=("Cashman-Head", "ETag", "Idempotency-Replayed"),
-    takes_headers=("If-Match", "Idempotency-Key"),
-    problems=REVISE_PROBLEMS,
-)
+@contract(**VOIDS, problems=REVISE_PROBLEMS)
 def delete_one(id: str) -> Response:
     """Void both legs: they leave lists and totals, and their history stays."""
     return written(ledger().void(_target(id), write_request(None, TRANSFER_SHOWN, always_minimal=True)))
 
 
 @bp.post("/<ulid:id>/restore")
-@contract(
-    gives=ONE_TRANSFER,
-    answers={200: "Restored, or never void.", 204: "The same, and not shown, as `Prefer: return=minimal` asks."},
-    headers=WRITE_HEADERS,
-    takes_headers=("If-Match", *WRITE_TAKES),
-    problems=REVISE_PROBLEMS,
-)
+@contract(**RESTORES, gives=ONE_TRANSFER, problems=REVISE_PROBLEMS)
 def restore_one(id: str) -> Response:
     """Bring a void one back, as a new revision."""
     return written(ledger().restore(_target(id), write_request(None, TRANSFER_SHOWN)))
 
 
 @bp.post("/<ulid:id>/redact")
-@contract(
-    needs="owner",
-    answers={204: "Erased."},
-    headers=("Cashman-Head", "ETag", "Idempotency-Replayed"),
-    takes_headers=("If-Match", "Idempotency-Key"),
-    problems=REVISE_PROBLEMS,
-)
+@contract(**REDACTS, problems=REVISE_PROBLEMS)
 def redact_one(id: str) -> Response:
     """Erase the words of one for ever, in every revision of both legs; the figures and the chain stay."""
     return written(ledger().redact(_target(id), write_request(None, TRANSFER_SHOWN, always_minimal=True)))

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from cashman import current, door
 from cashman.access import OPEN_DOOR
 from cashman.answers import empty_response, encode_json, resource_response
-from cashman.contracts import JSON, MERGE_PATCH, NO_STORE, array_of, contract, refers_to
+from cashman.contracts import JSON, MERGE_PATCH, NO_STORE, READS_ONE, Terms, array_of, contract, refers_to
 from cashman.db import AnyRow, rfc3339
 from cashman.errors import (
     AlreadyChanged,
@@ -103,28 +103,23 @@ def add_user() -> Response:
     return _response(user, 201, Location=f"/users/{user.id}")
 
 
+_SHOWS: Final[Terms] = {
+    **READS_ONE,
+    "needs": "account",
+    "gives": ONE_USER,
+    "answers": {200: "The user.", 304: "It is as the client has it."},
+}
+
+
 @bp.get("/me")
-@contract(
-    needs="account",
-    gives=ONE_USER,
-    answers={200: "The user.", 304: "It is as the client has it."},
-    headers=("ETag",),
-    takes_headers=("If-None-Match",),
-)
+@contract(**_SHOWS)
 def get_me() -> Response:
     """Show who the caller is."""
     return _show(door.user_id(current.caller()))
 
 
 @bp.get("/<ulid:id>")
-@contract(
-    needs="account",
-    gives=ONE_USER,
-    answers={200: "The user.", 304: "It is as the client has it."},
-    headers=("ETag",),
-    takes_headers=("If-None-Match",),
-    problems=(NotFound,),
-)
+@contract(**_SHOWS, problems=(NotFound,))
 def get_user(id: str) -> Response:
     """Show a user: oneself, or to an administrator any."""
     _may_see(id)
@@ -136,26 +131,17 @@ def _show(user_id: str) -> Response:
     return resource_response(_document(user), f'"{user.version}"')
 
 
-_REVISE_PROBLEMS: Final = (
-    NotFound,
-    AlreadyChanged,
-    EmailTaken,
-    SubjectTaken,
-    LastAdministrator,
-    TooManyRequests,
-)
+_REVISES: Final[Terms] = {
+    "needs": "account",
+    "gives": ONE_USER,
+    "headers": ("ETag",),
+    "takes_headers": ("If-Match",),
+    "problems": (NotFound, AlreadyChanged, EmailTaken, SubjectTaken, LastAdministrator, TooManyRequests),
+}
 
 
 @bp.put("/<ulid:id>")
-@contract(
-    needs="account",
-    body=UserRevisionSchema,
-    gives=ONE_USER,
-    answers={200: "Replaced; without a password it stays as it is."},
-    headers=("ETag",),
-    takes_headers=("If-Match",),
-    problems=_REVISE_PROBLEMS,
-)
+@contract(**_REVISES, body=UserRevisionSchema, answers={200: "Replaced; without a password it stays as it is."})
 def put_user(id: str) -> Response:
     """Replace a user as a whole: what is left out goes back to its default."""
     _may_see(id)
@@ -166,14 +152,10 @@ def put_user(id: str) -> Response:
 
 @bp.patch("/<ulid:id>")
 @contract(
-    needs="account",
+    **_REVISES,
     body=UserRevisionSchema(partial=True),
     media_types=(MERGE_PATCH, JSON),
-    gives=ONE_USER,
     answers={200: "Changed."},
-    headers=("ETag",),
-    takes_headers=("If-Match",),
-    problems=_REVISE_PROBLEMS,
 )
 def patch_user(id: str) -> Response:
     """Change the fields that are given; another password, or being revoked, ends all sessions."""
