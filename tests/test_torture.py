@@ -28,7 +28,7 @@ from torture import (
     sync_before_answer,
     tamper,
 )
-from torture.service import Answer, Broken, Impossible
+from torture.service import Answer, Broken, Impossible, judge
 
 pytestmark = pytest.mark.alone
 
@@ -39,6 +39,19 @@ def possible(harness: Callable[..., Any], **options: Any) -> Any:
         return harness(**options)
     except Impossible as impossible:
         missing(str(impossible))
+
+
+def test_a_control_is_judged_by_what_was_found() -> None:
+    def check(figures: dict[str, Any]) -> None:
+        if figures["lost"]:
+            raise Broken("lost")
+
+    judge({"lost": 0}, check, control=False)
+    judge({"lost": 1}, check, control=True)
+    with pytest.raises(Broken, match="lost"):
+        judge({"lost": 1}, check, control=False)
+    with pytest.raises(Broken, match="cannot tell"):
+        judge({"lost": 0}, check, control=True)
 
 
 # kill -9.
@@ -258,6 +271,12 @@ def test_200_clients_on_a_pool_of_5_are_all_answered() -> None:
     assert (figures["requests"], figures["most connections"], figures["cashman verify"]) == (400, 5, "sound")
 
 
+def test_as_many_connections_as_clients_are_more_than_a_server_takes() -> None:
+    figures = possible(small_pool.small_pool, requests=2, control=True)
+    with pytest.raises(Broken, match="told 503"):
+        small_pool.check(figures)
+
+
 def test_clocks_that_step_lose_nothing_and_entries_go_on_in_order() -> None:
     figures = possible(clocks.clocks, bookings=4)
     clocks.check(figures)
@@ -265,11 +284,25 @@ def test_clocks_that_step_lose_nothing_and_entries_go_on_in_order() -> None:
     assert (figures["cashman verify"], figures["verify_journal.py"]) == ("sound", "sound")
 
 
+def test_without_what_the_newest_entry_says_clocks_do_disturb_the_order_and_both_verifiers_see_it() -> None:
+    figures = possible(clocks.clocks, bookings=2, control=True)
+    with pytest.raises(Broken, match="recorded_at does not grow"):
+        clocks.check(figures)
+    for verifier in ("cashman verify", "verify_journal.py"):
+        assert "not recorded after the entry before it" in figures[verifier]
+
+
 def test_a_database_that_stands_still_loses_nothing_and_is_used_again_once_it_goes_on() -> None:
     figures = possible(paused_database.paused_database, seconds=3, clients=4)
     paused_database.check(figures)
     assert figures["acknowledged"] > 4
     assert (figures["cashman verify"], figures["verify_journal.py"]) == ("sound", "sound")
+
+
+def test_a_database_that_acknowledges_before_it_stores_and_does_not_go_on_does_lose() -> None:
+    figures = possible(paused_database.paused_database, seconds=0.5, clients=4, control=True)
+    with pytest.raises(Broken, match="lost"):
+        paused_database.check(figures)
 
 
 def test_no_request_fails_while_three_instances_are_restarted_one_after_the_other() -> None:

@@ -5,9 +5,11 @@ breaks the sleeps of Python 3.11, which are until an instant.) After each step t
 it has recorded before under the same key and under the same id, and asks for what is pending, with an access token and
 with the refresh token of a sign-in. `recorded_at` has to grow with every entry, whatever the clock does; nothing is
 booked twice while its key is kept; and the books are sound, by a verifier whose clock is right.
+
+With --control the books are made to forget, before each step, when their newest entry was recorded: then entries are
+recorded before those in front of them, and both verifiers have to say so, too.
 """
 
-import argparse
 import itertools
 import json
 import random
@@ -15,9 +17,13 @@ import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+
+from cashman import db
 from torture.service import (
     REPOSITORY,
     Answer,
@@ -25,8 +31,10 @@ from torture.service import (
     Caller,
     Impossible,
     Service,
+    arguments,
     database,
     export_journal,
+    judge,
     run,
     scratch,
     settings,
@@ -39,6 +47,7 @@ HOUR, DAY = 3600, 86_400
 STEPS = {"an hour back": -HOUR, "10 days back": -10 * DAY, "10 years on": 3652 * DAY, "right again": 0}
 """By how many seconds the clock is off."""
 PASSWORD = "correct horse battery"
+LONG_AGO = {"long_ago": "1970-01-01T00:00:00.000000Z"}
 USER = {"email": "clock@example.com", "password": PASSWORD}
 
 
@@ -132,7 +141,7 @@ class Household:
         return {"first answer again": same, "booked anew": anew}
 
 
-def clocks(engine: str = "sqlite", *, bookings: int = 10, seed: int = 1) -> dict[str, Any]:
+def clocks(engine: str = "sqlite", *, bookings: int = 10, seed: int = 1, control: bool = False) -> dict[str, Any]:
     """Step through them; returns the figures."""
     figures: dict[str, Any] = {}
     with scratch() as folder, database(engine, folder) as (url, _), Clock(folder) as clock:
@@ -142,6 +151,8 @@ def clocks(engine: str = "sqlite", *, bookings: int = 10, seed: int = 1) -> dict
             household.sign_in()
             household.book(bookings)
             for step, seconds in STEPS.items():
+                if control:
+                    _forget_the_newest(url)
                 clock.step(seconds)
                 figures[step] = _at(household, bookings)
         entries = export_journal(url, folder / "journal.ndjson")
@@ -154,10 +165,26 @@ def clocks(engine: str = "sqlite", *, bookings: int = 10, seed: int = 1) -> dict
             "from": instants[0],
             "to": instants[-1],
             "ids that stand twice": len(created) - len(set(created)),
-            "cashman verify": verify(url).split(":")[0],
-            "verify_journal.py": verify_independently(folder / "journal.ndjson").split(":")[0],
+            "cashman verify": _said(lambda: verify(url)),
+            "verify_journal.py": _said(lambda: verify_independently(folder / "journal.ndjson")),
         }
     return figures
+
+
+def _forget_the_newest(url: str) -> None:
+    """Behind the service's back."""
+    books = db.connect(url)
+    books.write(
+        lambda connection: connection.execute(text("UPDATE journal_heads SET recorded_at = :long_ago"), LONG_AGO)
+    )
+    books.close()
+
+
+def _said(verifier: Callable[[], str]) -> str:
+    try:
+        return verifier().split(":")[0]
+    except Broken as broken:
+        return str(broken)
 
 
 def _make_user(url: str) -> None:
@@ -185,9 +212,10 @@ def _at(household: Household, bookings: int) -> dict[str, Any]:
 
 
 def check(figures: dict[str, Any]) -> None:
-    """Broken where an entry is not later than the one before, or something is lost or doubled."""
+    """Broken where an entry is not later than the one before, something is lost or doubled, or not found sound."""
     wrong = ("lost or doubled", "entries whose recorded_at does not grow", "ids that stand twice")
     broken = {name: figures[name] for name in wrong if figures[name]}
+    broken |= {name: figures[name] for name in ("cashman verify", "verify_journal.py") if figures[name] != "sound"}
     refused = [step for step in STEPS if figures[step]["after a new sign-in"] != 200]
     if broken or refused:
         raise Broken(f"{broken}, refused after a new sign-in: {refused}")
@@ -195,15 +223,12 @@ def check(figures: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run it as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, control="the books forget when their newest entry was recorded: must break")
     parser.add_argument("--engine", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--bookings", type=int, default=10, help="at each step")
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    figures = clocks(given.engine, bookings=given.bookings, seed=given.seed)
-    for name, value in figures.items():
-        print(f"{name}: {value}")
-    check(figures)
+    given = vars(parser.parse_args())
+    judge(clocks(**given), check, control=given["control"])
 
 
 if __name__ == "__main__":

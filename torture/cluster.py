@@ -144,18 +144,36 @@ class Node:
         first = self._process.pid
         return [first, *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split())]
 
+    def send(self, number: int) -> None:
+        """Send all of its processes a signal."""
+        first, *children = self.processes()
+        os.kill(first, number)
+        for pid in {*children, *self.processes()[1:]}:  # also those that it has made meanwhile
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def promote(self) -> None:
         """Make the standby the one that writes."""
         self.ask("SELECT pg_promote(true, 60)")
         self._settings.pop("primary_conninfo", None)
 
     def ask(self, statement: str) -> Any:
-        """The first column of a statement's first row."""
+        """The first column of a statement's first row, if it has any."""
+        with self.asking() as ask:
+            return ask(statement)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[Callable[[str], Any]]:
+        """The same on one connection, for as long as it takes."""
         import psycopg
 
-        with psycopg.connect(f"{_conninfo(self.port)} dbname=postgres connect_timeout=10", autocommit=True) as asking:
-            row = asking.execute(statement).fetchone()
+        def ask(statement: str) -> Any:
+            cursor = asking.execute(statement)
+            row = cursor.fetchone() if cursor.description else None
             return None if row is None else row[0]
+
+        with psycopg.connect(f"{_conninfo(self.port)} dbname=postgres connect_timeout=10", autocommit=True) as asking:
+            yield ask
 
     @property
     def url(self) -> str:

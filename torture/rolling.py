@@ -5,7 +5,6 @@ a read, and a write with an Idempotency-Key; never a write without one, of which
 With --control there is one instance only: then requests fail.
 """
 
-import argparse
 import contextlib
 import random
 import shutil
@@ -21,7 +20,7 @@ from typing import Any
 from torture.cluster import one_server
 from torture.crash import stored
 from torture.failover import Instances
-from torture.service import Broken, Caller, Impossible, free_port, run, scratch, verify
+from torture.service import Broken, Caller, Impossible, arguments, free_port, judge, run, scratch, verify
 
 CONFIGURATION = """
 daemon off;
@@ -165,20 +164,12 @@ def check(figures: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run it as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, control="one instance only: must break")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--clients", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--control", action="store_true", help="one instance only")
     given = vars(parser.parse_args())
-    figures = rolling(**given)
-    for name, value in figures.items():
-        print(f"{name}: {value}")
-    if given["control"]:
-        if not figures["failed"]:
-            raise Broken("the control: no request failed, so this harness cannot tell")
-    else:
-        check(figures)
+    judge(rolling(**given), check, control=given["control"])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What every harness needs: the real server, databases of its own, a client, and both verifiers."""
 
+import argparse
 import contextlib
 import http.client
 import json
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,28 @@ def verify_independently(journal: Path, receipt: str | None = None) -> str:
 def ulid(chance: random.Random) -> str:
     """A client-chosen id."""
     return "01K" + "".join(chance.choices("0123456789ABCDEFGHJKMNPQRSTVWXYZ", k=23))
+
+
+def arguments(description: str | None, *, control: str) -> argparse.ArgumentParser:
+    """What a harness can be told; `control` says by what its promise is broken then."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--control", action="store_true", help=control)
+    return parser
+
+
+def judge(figures: dict[str, Any], check: Callable[[dict[str, Any]], None], *, control: bool) -> None:
+    """Print the figures, and check them; those of a control have to be found broken."""
+    for name, value in figures.items():
+        print(f"{name}: {value}")
+    try:
+        check(figures)
+    except Broken as broken:
+        if not control:
+            raise
+        print(f"found, as it has to be: {broken}")
+        return
+    if control:
+        raise Broken("the control: nothing was found, so this harness cannot tell")
 
 
 def run(harness: Any) -> int:

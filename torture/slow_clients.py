@@ -6,7 +6,6 @@ transactions, one request after the other, each timed. With --control the server
 clients stop.
 """
 
-import argparse
 import contextlib
 import multiprocessing
 import resource
@@ -18,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from torture.service import Broken, Caller, Impossible, Service, database, run, scratch
+from torture.service import Broken, Caller, Impossible, Service, arguments, database, judge, run, scratch
 
 P99_SECONDS_MAX = 0.1
 HEALTHY_SECONDS_MAX = 5.0
@@ -154,15 +153,11 @@ def check(figures: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run it as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, control="sync workers, which the slow clients stop: must break")
     parser.add_argument("--connections", type=int, default=900)
     parser.add_argument("--requests", type=int, default=300)
-    parser.add_argument("--control", action="store_true", help="sync workers, which the slow clients stop")
-    given = parser.parse_args()
-    figures = slow_clients(connections=given.connections, requests=given.requests, control=given.control)
-    for name, value in figures.items():
-        print(f"{name}: {value}")
-    check(figures)
+    given = vars(parser.parse_args())
+    judge(slow_clients(**given), check, control=given["control"])
 
 
 if __name__ == "__main__":
