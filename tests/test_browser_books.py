@@ -162,6 +162,43 @@ def test_a_row_is_changed_in_place_also_when_somebody_else_was_faster(
     expect(dialog).to_be_hidden()
 
 
+def test_what_is_done_far_down_the_list_stays_there(service: Service, visits: Callable[..., Visit]) -> None:
+    """A second click opens nothing twice, and a row that is being changed outlasts what is booked meanwhile."""
+    from playwright.sync_api import expect
+
+    page = visits(service.url).page
+    toll = {"type": "EXPENSE", "amount": 2, "date": "2026-03-01"}
+    page.request.post("/transactions/batch", data=[{**toll, "description": f"toll {number}"} for number in range(60)])
+    page.goto(f"{LIST}?q=toll&sort=created_at")
+    page.locator("#rows tr").last.scroll_into_view_if_needed()
+    expect(rows(page, "toll")).to_have_count(60)
+    page.get_by_role("button", name="Edit toll 58").dblclick()
+    form = page.locator("form.editing")
+    form.get_by_label("Payee").fill("Bridge")
+    expect(form).to_have_count(1)
+    page.locator("#entry-text").fill("3 toll 60")
+    expect(page.locator("#entry button")).to_be_enabled()
+    page.locator("#entry-text").press("Enter")
+    expect(rows(page, "toll")).to_have_count(61)
+    form.get_by_label("Payee").press("Enter")
+    expect(rows(page, "Bridge")).to_be_visible()
+    expect(page.get_by_role("button", name="Edit toll 58")).to_be_focused()
+    page.get_by_role("button", name="Void toll 57").click()
+    expect(rows(page, "toll")).to_have_count(60)
+    page.get_by_role("button", name="Undo").click()
+    expect(rows(page, "toll")).to_have_count(61)
+    expect(page.get_by_role("button", name="Edit toll 57")).to_be_focused()
+
+
+def test_an_amount_is_filtered_by_as_the_reader_writes_it(service: Service, visits: Callable[..., Visit]) -> None:
+    from playwright.sync_api import expect
+
+    page = visits(service.url, locale="de-DE").go(f"{LIST}?sort=-created_at")
+    page.get_by_label("Kleinster Betrag", exact=True).fill("1.234,5")
+    expect(page).to_have_url(re.compile(r"min_amount=1234\.5&"))
+    expect(page.get_by_label("Kleinster Betrag", exact=True)).to_have_value("1.234,5")
+
+
 def test_a_void_is_undone_by_the_keyboard_alone(service: Service, visits: Callable[..., Visit]) -> None:
     from playwright.sync_api import expect
 

@@ -3,17 +3,21 @@ import { rulesOf } from "./figures.js";
 import { ask, tell, word, Problem } from "./page.js";
 
 const PAUSE = 250;
+const ROWS = 50;
+const ROWS_MAX = 1000;
 const form = document.getElementById("filters");
 const history_ = document.getElementById("history");
 let fetching = null;
 let waiting = 0;
+let here = location.search;
 
 // Finding.
 
-/** Where the list is that the form asks for, without what is blank. */
+/** Where the list is that the form asks for, without what is blank; an amount as the API takes it. */
 function wanted() {
   const asked = [...new FormData(form)].filter(([, value]) => value.trim());
-  const query = new URLSearchParams(asked).toString();
+  const meaning = asked.map(([name, value]) => [name, name.endsWith("_amount") && !DIGITS.test(value) ? plain(value) : value]);
+  const query = new URLSearchParams(meaning).toString();
   return form.getAttribute("action") + (query && `?${query}`);
 }
 
@@ -38,15 +42,26 @@ async function showList(url, { history: how = "none", filters = false } = {}) {
     if (how === "replace") history.replaceState(null, "", url);
     if (filters) form.replaceChildren(...page.getElementById("filters").childNodes);
     else copyErrors(page);
+    const open = document.querySelectorAll("#rows tr.edited");
     results.replaceChildren(...page.getElementById("results").childNodes);
+    for (const place of open) putUnder(rowOf(place.dataset.of), place);
+    here = location.search;
     awaken();
-    const count = document.querySelectorAll("#rows tr").length;
+    const count = document.querySelectorAll("#rows tr[data-id]").length;
     document.getElementById("counted").textContent = word("found", { count });
   } catch (error) {
     if (!mine.signal.aborted) tell(word("offline"), { label: word("try-again"), run: () => showList(url, { history: how }) });
   } finally {
     if (fetching === mine) results.removeAttribute("aria-busy");
   }
+}
+
+/** Show the list as it is now, as far down as it was read. */
+function refresh() {
+  const url = new URL(location.href);
+  const count = document.querySelectorAll("#rows tr[data-id]").length;
+  url.searchParams.set("limit", Math.min(Math.max(Math.ceil(count / ROWS), 1) * ROWS, ROWS_MAX));
+  return showList(url.href);
 }
 
 /** What is wrong with a filter, beside its field, without touching what is typed. */
@@ -77,8 +92,12 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   showList(wanted(), { history: "push" });
 });
-window.addEventListener("popstate", () => showList(location.href, { filters: true }));
-document.addEventListener("cashman:changed", () => showList(location.href));
+window.addEventListener("popstate", () => {
+  if (location.search === here) return; // only the place on the page is another one
+  here = location.search;
+  showList(location.href, { filters: true });
+});
+document.addEventListener("cashman:changed", refresh);
 
 // The next page, when it comes into sight.
 
@@ -121,7 +140,7 @@ function awaken() {
 
 // What is done to one.
 
-document.getElementById("results").addEventListener("click", (event) => {
+document.getElementById("results").addEventListener("click", async (event) => {
   if (event.target.id === "more") {
     event.preventDefault();
     showMore({ focus: true });
@@ -131,7 +150,10 @@ document.getElementById("results").addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-id]");
   if (!does || !row || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  ({ history: showHistory, edit, void: voidOne, book: bookOne })[does](row);
+  if ("busy" in row.dataset) return; // a second click of the same
+  row.dataset.busy = "";
+  const done = { history: showHistory, edit, void: voidOne, book: bookOne }[does](row);
+  await done.finally(() => delete row.dataset.busy);
 });
 
 async function showHistory(row) {
@@ -181,7 +203,7 @@ async function voidOne(row) {
 async function restore(path, id) {
   try {
     await ask("POST", `${path}/restore`);
-    await showList(location.href);
+    await refresh();
     tell(word("restored"));
   } catch (error) {
     tell(reason(error));
@@ -193,7 +215,7 @@ async function bookOne(row) {
   const headers = { "If-Match": row.dataset.etag };
   try {
     await ask("PATCH", `/transactions/${row.dataset.id}`, { body: { status: "posted" }, headers });
-    await showList(location.href);
+    await refresh();
     tell(word("booked"));
   } catch (error) {
     await refused(error);
@@ -204,19 +226,24 @@ async function bookOne(row) {
 /** What could not be done because the list was old, or for another reason. */
 async function refused(error) {
   if (error instanceof Problem && [404, 412].includes(error.status)) {
-    await showList(location.href);
+    await refresh();
     tell(word("stale-row"));
   } else {
     tell(reason(error));
   }
 }
 
+function rowOf(id) {
+  return document.getElementById(`t-${id}`);
+}
+
 function focusRow(id) {
-  (document.querySelector(`#t-${id} [data-do="edit"]`) ?? document.getElementById("results")).focus();
+  (rowOf(id)?.querySelector('[data-do="edit"]') ?? document.getElementById("results")).focus();
 }
 
 // Changing one in place.
 
+const DIGITS = /^\d+(\.\d+)?$/;
 const comma = (1.1).toLocaleString(document.documentElement.lang).includes(",");
 
 /** A number as people write it, as the API takes it; what is none stays as it is, and the API says so. */
@@ -248,8 +275,13 @@ async function fetchOne(id) {
   return [shownAs(await answer.json()), answer.headers.get("ETag")];
 }
 
+/** Let what is typed stand in place of a row, also when the list around it is shown anew. */
+function putUnder(row, place) {
+  row?.after(place);
+  if (row) row.hidden = true;
+}
+
 async function edit(row) {
-  if (row.nextElementSibling?.classList.contains("edited")) return;
   const { id, type } = row.dataset;
   let one, etag;
   try {
@@ -263,6 +295,7 @@ async function edit(row) {
   cell.colSpan = row.cells.length;
   cell.append(document.getElementById("editing").content.cloneNode(true));
   place.className = "edited";
+  place.dataset.of = id;
   const fields = cell.querySelector("form").elements;
   const names = Object.keys(one).filter((name) => fields[name]);
   for (const name of names) {
@@ -272,13 +305,12 @@ async function edit(row) {
     fields[name].value = one[name];
     fields[name].disabled = type === "TRANSFER" && ["amount", "account", "category"].includes(name);
   }
-  row.after(place);
-  row.hidden = true;
+  putUnder(rowOf(id), place);
   fields.description.focus();
   const close = () => {
     place.remove();
-    row.hidden = false;
-    row.querySelector('[data-do="edit"]').focus();
+    rowOf(id)?.toggleAttribute("hidden", false);
+    focusRow(id);
   };
   cell.querySelector('[data-do="cancel"]').addEventListener("click", close);
   cell.addEventListener("keydown", (event) => event.key === "Escape" && close());
@@ -296,7 +328,8 @@ async function edit(row) {
       else explain(cell, fields, error);
       return;
     }
-    await showList(location.href);
+    place.remove();
+    await refresh();
     tell(word("saved"));
     focusRow(id);
   });
