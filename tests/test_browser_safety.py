@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browsing import Visit, served
+from browsing import LOOKS, Visit, overflow, served
 from serving import Service
 
 if TYPE_CHECKING:
@@ -100,6 +100,25 @@ def test_what_people_write_is_text_and_nothing_else(service: Service, visits: Ca
     page.locator("#entry-text").fill(f"5 {HOSTILE} #{HOSTILE} @{HOSTILE}")
     expect(page.locator("#entry-parts li").first).to_be_visible()
     assert is_untouched(page)
+
+
+def test_no_name_is_so_long_that_it_hides_a_figure_and_none_turns_what_stands_beside_it(
+    service: Service, visits: Callable[..., Visit]
+) -> None:
+    visit = visits(service.url, **LOOKS["phone"])
+    page = visit.page
+    long = {"description": "D" * 500, "amount": "9999999999999.99", "category": "C" * 200, "payee": "P" * 200}
+    turned = {"description": "turned \u202etea", "amount": 1, "payee": "Turner"}
+    for one in (long, turned):
+        assert page.request.post("/expenses", data=one).status == 204
+    for path in ("/", "/?category=Food", "/pages/transactions?q=turned"):
+        visit.go(path)
+        assert overflow(page) <= 0, path
+    row = page.locator("#rows tr[data-id]")
+    described, payee = row.locator("a").first.bounding_box(), row.get_by_text("Turner").bounding_box()
+    assert described is not None
+    assert payee is not None
+    assert payee["x"] >= described["x"] + described["width"]
 
 
 def _query(**values: str) -> str:
