@@ -1,6 +1,6 @@
 /** The one-line entry: what a line means is shown as one types, and booked by Enter once it was shown. */
-import { day, locale, money, rulesOf } from "./figures.js";
-import { ask, tell, Problem } from "./page.js";
+import { day, locale, money } from "./figures.js";
+import { ask, paragraphs, reasonOf, rulesOf, tell, word as wordOfPage } from "./page.js";
 
 const PAUSE = 200;
 const form = document.getElementById("entry");
@@ -13,9 +13,8 @@ let waiting = 0;
 let asked = null;
 let booking = false;
 
-function word(name, parameters = {}) {
-  const found = form.parentElement.querySelector(`.words > [value="entry-${name}"]`);
-  return found.textContent.replace(/\{(\w+)\}/g, (whole, parameter) => String(parameters[parameter] ?? whole));
+function word(name, parameters) {
+  return wordOfPage(`entry-${name}`, parameters);
 }
 
 function chip(part, reading) {
@@ -50,13 +49,7 @@ function show(reading) {
 
 function say(lines, wrong = false) {
   told.className = wrong ? "error" : "quiet small";
-  told.replaceChildren(
-    ...lines.map((line) => {
-      const said = document.createElement("p");
-      said.textContent = line;
-      return said;
-    }),
-  );
+  told.replaceChildren(...paragraphs(lines));
 }
 
 function clear() {
@@ -100,9 +93,7 @@ async function read() {
 }
 
 function reason(error) {
-  if (!(error instanceof Problem)) return word("offline");
-  const rules = rulesOf(error.errors);
-  return rules.length ? rules.join(" ") : error.message;
+  return reasonOf(error, word("offline"));
 }
 
 async function book(reading) {

@@ -21,9 +21,3 @@ export function day(date, { weekday = false } = {}) {
   if (weekday) options.weekday = "short";
   return new Intl.DateTimeFormat(locale(), options).format(new Date(`${date}T00:00:00Z`));
 }
-
-/** The rules of a problem's `errors`, however deep they lie. */
-export function rulesOf(errors) {
-  if (typeof errors === "string") return [errors];
-  return (Array.isArray(errors) ? errors : Object.values(errors)).flatMap(rulesOf);
-}

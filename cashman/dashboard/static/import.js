@@ -1,6 +1,6 @@
 /** Import: a file is dropped or chosen, what it would come to is shown, and then it is booked. */
-import { day, money, rulesOf } from "./figures.js";
-import { ask, tell, word, Problem } from "./page.js";
+import { day, money } from "./figures.js";
+import { ask, paragraphs, rulesOf, tell, word, Problem } from "./page.js";
 
 const ROWS_MAX = 500;
 const ERRORS_MAX = 100;
@@ -82,13 +82,7 @@ async function readable() {
 }
 
 function say(lines) {
-  told.replaceChildren(
-    ...lines.slice(0, ERRORS_MAX).map((line) => {
-      const said = document.createElement("p");
-      said.textContent = line;
-      return said;
-    }),
-  );
+  told.replaceChildren(...paragraphs(lines.slice(0, ERRORS_MAX)));
 }
 
 function show(outcome) {

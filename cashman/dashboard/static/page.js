@@ -1,8 +1,8 @@
 /** What every script of a page needs: its words, a request to the API, and how people are told what came of it. */
 
-/** A text of this page's language from its block `words`, with its {parameters} filled in. */
+/** A text of this page's language from its `words`, with its {parameters} filled in. */
 export function word(name, parameters = {}) {
-  const found = document.querySelector(`#words > [value="${CSS.escape(name)}"]`);
+  const found = document.querySelector(`.words > [value="${CSS.escape(name)}"]`);
   if (!found) throw new Error(`the page has no word ${name}`);
   return found.textContent.replace(/\{(\w+)\}/g, (whole, parameter) => String(parameters[parameter] ?? whole));
 }
@@ -16,6 +16,24 @@ export class Problem extends Error {
     this.title = document.title;
     this.errors = document.errors || {};
   }
+}
+
+/** The rules of a problem's `errors`, however deep they lie. */
+export function rulesOf(errors) {
+  if (typeof errors === "string") return [errors];
+  return (Array.isArray(errors) ? errors : Object.values(errors)).flatMap(rulesOf);
+}
+
+/** Why something could not be done, in one text; `offline` is what is said where no answer came. */
+export function reasonOf(error, offline) {
+  if (!(error instanceof Problem)) return offline;
+  const rules = rulesOf(error.errors);
+  return rules.length ? rules.join(" ") : error.message;
+}
+
+/** Lines of text, each as a paragraph. */
+export function paragraphs(lines) {
+  return lines.map((line) => Object.assign(document.createElement("p"), { textContent: line }));
 }
 
 /** Ask the API about this page's ledger, or with another `prefix` about anything; gives the Response, and throws the

@@ -1,6 +1,5 @@
 /** The list of transactions: found as one types, endless, changed in place, voided with undo, each with its history. */
-import { rulesOf } from "./figures.js";
-import { ask, tell, word, Problem } from "./page.js";
+import { ask, reasonOf, rulesOf, tell, word, Problem } from "./page.js";
 
 const PAUSE = 250;
 const ROWS = 50;
@@ -172,9 +171,7 @@ async function showHistory(row) {
 }
 
 function reason(error) {
-  if (!(error instanceof Problem)) return word("offline");
-  const rules = rulesOf(error.errors);
-  return rules.length ? rules.join(" ") : error.message;
+  return reasonOf(error, word("offline"));
 }
 
 /** The rows that go and come together. */
