@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from flask import Response, request
+from werkzeug.datastructures import Headers
 
 from cashman import current
 from cashman.batch import Answer, Receipt
@@ -96,11 +97,19 @@ def etag(version: int, chart: Chart) -> str:
     return f'"{version}.{chart.renamed_sequence}"' if chart.renamed_sequence else f'"{version}"'
 
 
-def empty_response(status: int, headers: Mapping[str, str]) -> Response:
+class EmptyResponse(Response):
     """An answer without a body, and so without a media type."""
-    response = Response(status=status, headers=headers)
-    del response.headers["Content-Type"]
-    return response
+
+    default_mimetype = None
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        """The headers as they are where no length belongs to them: the paths in them are ours, and need no escaping."""
+        return self.headers if self.status_code in (204, 304) else super().get_wsgi_headers(environ)
+
+
+def empty_response(status: int, headers: Mapping[str, str]) -> Response:
+    """An answer without a body, such as 204 or 304."""
+    return EmptyResponse(status=status, headers=headers)
 
 
 def resource_response(document: Any, tag: str) -> Response:

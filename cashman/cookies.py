@@ -89,12 +89,13 @@ def drop(response: Response) -> None:
 
 def after(response: Response) -> Response:
     """Run after every request: hand on the session's next token, and keep caches from storing what is one person's."""
-    if "page_session" in g:
+    known = g._get_current_object()
+    if "page_session" in known:
         if response.mimetype == "text/html":
             response.headers["Cache-Control"] = "no-store"  # nobody goes back to it after its user has signed out
         else:
             response.headers.setdefault("Cache-Control", "private, no-cache")
-    following = g.get("page_token")
+    following = known.get("page_token")
     if following is not None:
         keep(response, following)
     return response

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from flask import Flask, current_app, g
+from flask import Flask, Request, current_app, g, request
 
 from cashman.access import Access, Caller
 from cashman.ledger import Books, Ledger
@@ -36,6 +36,12 @@ def access(app: Flask | None = None) -> Access:
 def pages() -> Pages:
     """The pages that this worker has encoded before."""
     found: Pages = current_app.extensions[_PAGES_KEY]
+    return found
+
+
+def asked() -> Request:
+    """The request itself: each look at it through Flask's proxy costs about what a line of the log does."""
+    found: Request = request._get_current_object()  # type: ignore[attr-defined]  # what every proxy has
     return found
 
 

@@ -8,24 +8,25 @@ import ipaddress
 import math
 import shutil
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from flask import Flask, Response, current_app, g, request
 
-from cashman import cookies, current
+from cashman import cookies, current, headers
 from cashman.access import BOOTSTRAP, OPEN_DOOR, Caller
 from cashman.config import Config
 from cashman.errors import Forbidden, InvalidToken, TooManyRequests, Unauthenticated
 from cashman.limits import RATE_SECONDS
+from cashman.proxy import PROXIED
 from cashman.translations import message
 
-_FORWARDED: Final = (
+_FORWARDED: Final = frozenset((
     "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP", "HTTP_TRUE_CLIENT_IP", "HTTP_CF_CONNECTING_IP",
     "HTTP_FASTLY_CLIENT_IP", "HTTP_FLY_CLIENT_IP", "HTTP_X_CLUSTER_CLIENT_IP", "HTTP_X_ORIGINAL_HOST",
-)  # fmt: skip
+))  # fmt: skip
 """What proxies say that they have passed a request on with, beside X-Forwarded-*."""
-_GUARDED: Final = (("Vary", "Authorization, Cookie"),)
 _CALLERS_MAX: Final = 100_000
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -67,7 +68,7 @@ def init_app(app: Flask) -> None:
     """Have every request of an app pass the door."""
     app.url_value_preprocessor(_take_prefix)
     app.before_request(enter)
-    app.after_request(_tell_whose)
+    app.after_request(_tell_rate)
     app.after_request(cookies.after)
     app.context_processor(_on_pages)
 
@@ -140,22 +141,24 @@ def needs_of(view: Any, method: str) -> str:
 
 def enter() -> None:
     """Run before every request: raise what keeps the caller out, or note who it is and which ledger it is about."""
-    if request.url_rule is None or request.method == "OPTIONS":
+    asked = current.asked()
+    if asked.url_rule is None or asked.method == "OPTIONS":
         return  # there is nothing here, or only what is told to everybody
-    needs = needs_of(current_app.view_functions[request.url_rule.endpoint], request.method)
+    needs = needs_of(current_app.view_functions[asked.url_rule.endpoint], asked.method)
     if needs != "anyone":
         admit(needs)
 
 
 def admit(needs: str) -> None:
     """The same for what needs so much: for a view that only sometimes does."""
-    g.guarded = True
+    asked = current.asked()
+    asked.environ[headers.GUARDED] = True
     g.ask_again = enter
     caller = identify()
     if needs == "member":
         pass  # a key of one ledger sees that one
     elif needs == "account":
-        check_account(caller, "read" if request.method in ("GET", "HEAD") else "admin")
+        check_account(caller, "read" if asked.method in ("GET", "HEAD") else "admin")
     elif needs == "admin":
         check_account(caller, "admin")
         check_administrator(caller)
@@ -167,7 +170,7 @@ def identify() -> Caller:
     """Who makes this request, by their token or as the open door has it; raises what keeps them out."""
     access = current.access()
     access.catch_up()
-    named = request.environ.get(CALLER_KEY)
+    named = current.asked().environ.get(CALLER_KEY)
     if isinstance(named, Caller):
         g.caller = named
         return named
@@ -233,7 +236,7 @@ def _door() -> Door:
 
 def _bearer() -> str | None:
     """The token in the Authorization header (RFC 6750, 2.1); no other scheme is known here."""
-    header = request.headers.get("Authorization")
+    header: str | None = current.asked().environ.get("HTTP_AUTHORIZATION")
     if header is None:
         return None
     scheme, _, token = header.partition(" ")
@@ -264,7 +267,7 @@ def _kept_out(door: Door) -> str | None:
             "that stands in the log.",
             command=door.command,
         )
-    environ = request.environ
+    environ = current.asked().environ
     if _is_handed_on(environ):
         return message(
             "Until there is a user the door is open to this machine alone, and a proxy has passed this request on: "
@@ -306,11 +309,10 @@ def is_this_machine() -> bool:
 
 
 def _is_handed_on(environ: dict[str, Any]) -> bool:
-    return bool(environ.get("cashman.proxied")) or any(
-        name in _FORWARDED or name.startswith("HTTP_X_FORWARDED") for name in environ
-    )
+    return bool(environ.get(PROXIED)) or not _FORWARDED.isdisjoint(environ) or "HTTP_X_FORWARDED" in " ".join(environ)
 
 
+@lru_cache(1_000)
 def _is_near(address: str, gateway: str | None) -> bool:
     """Whether a peer is this machine: over loopback, or from a container's point of view its default gateway."""
     try:
@@ -369,13 +371,8 @@ def _limit_rate(door: Door, caller: Caller) -> None:
             raise TooManyRequests(headers={"Retry-After": str(seconds)})
 
 
-def _tell_whose(response: Response) -> Response:
-    """That the same URL is another answer to others, and how often the caller may come yet.
-
-    The latter as the IETF draft on RateLimit header fields has it.
-    """
-    if "guarded" in g:
-        response.headers.extend(_GUARDED)
+def _tell_rate(response: Response) -> Response:
+    """How often the caller may come yet, as the IETF draft on RateLimit header fields has it."""
     rate = g.get("rate")
     if rate is not None:
         response.headers["RateLimit-Policy"] = f'"caller";q={_door().rate_limit};w={RATE_SECONDS}'

@@ -48,9 +48,8 @@ from cashman.proxy import BehindProxy
 def create_app(environment: Mapping[str, str] | None = None) -> Flask:
     """The service, by the CASHMAN_* settings of an environment; the database is opened at the first use."""
     settings = config.load(os.environ if environment is None else environment)
-    app = Flask(__name__, static_folder=None)
+    app = wire.App(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = DOCUMENT_BYTES_MAX
-    app.request_class = wire.InMemory
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //expenses is no resource, and not a redirect in HTML
     app.url_map.converters |= {

@@ -5,14 +5,14 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NoReturn, cast
 from urllib.request import parse_http_list
 
+from flask import Flask, current_app
 from flask import Request as FlaskRequest
-from flask import current_app, request
 from marshmallow import Schema, ValidationError, fields
 from werkzeug.routing import BaseConverter
 
@@ -56,6 +56,16 @@ class InMemory(FlaskRequest):
 
     def _get_file_stream(self, *_: Any, **__: Any) -> io.BytesIO:
         return io.BytesIO()
+
+
+class App(Flask):
+    """Flask, without a question that it would ask of each function of each request."""
+
+    request_class = InMemory
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """A function as it is: none of ours is a coroutine."""
+        return func
 
 
 class UlidConverter(BaseConverter):
@@ -133,6 +143,7 @@ def _schema(schema_class: type[Schema], **options: Any) -> Schema:
 
 def read_body(media_types: Iterable[str] = (JSON,)) -> bytes:
     """The request's body, of one of the media types."""
+    request = current.asked()
     # Nearly every request names the bare media type, which needs no parsing.
     known = request.content_type in media_types or (
         request.mimetype in media_types and request.mimetype_params.get("charset", "utf-8").lower() == "utf-8"
@@ -159,6 +170,7 @@ def load_many(schema_class: type[Schema], **options: Any) -> list[Any]:
     Errors are keyed by the place in the array, from 0, or by the line of the NDJSON, from 1. It is done beside
     gevent's loop, so no option may wait for what the loop serves.
     """
+    request = current.asked()
     request.max_content_length = BATCH_BYTES_MAX
     data = read_body((JSON, NDJSON))
     load = _parse_lines if request.mimetype == NDJSON else _parse_array
@@ -205,7 +217,7 @@ def _check_count(count: int) -> None:
 
 def load_query(schema_class: type[Schema], **options: Any) -> Any:
     """The request's query parameters, loaded by a schema that is made with the options."""
-    schema = _schema(schema_class, **options)
+    request, schema = current.asked(), _schema(schema_class, **options)
     given: dict[str, Any] = {}
     twice = {}
     for name, values in request.args.lists():
@@ -222,11 +234,14 @@ def load_query(schema_class: type[Schema], **options: Any) -> Any:
 
 def refuse_stray_query() -> None:
     """Run before every request: a view without query parameters takes none."""
+    request = current.asked()
+    if not request.query_string:
+        return
     try:
         request.query_string.decode()
     except UnicodeDecodeError:
         raise BadRequest(message("The query string is not UTF-8.")) from None
-    if request.query_string and request.url_rule is not None:
+    if request.url_rule is not None:
         terms = getattr(current_app.view_functions[request.url_rule.endpoint], "contract", None)
         if terms is None or terms.query is None:
             raise Invalid(errors={name: ["Unknown query parameter."] for name in request.args})
@@ -234,7 +249,8 @@ def refuse_stray_query() -> None:
 
 def refuse_stray_key() -> None:
     """Run before every request: where nothing keeps an answer under a key, none is promised in silence."""
-    if request.method != "POST" or "Idempotency-Key" not in request.headers or request.url_rule is None:
+    request = current.asked()
+    if request.method != "POST" or "HTTP_IDEMPOTENCY_KEY" not in request.environ or request.url_rule is None:
         return
     terms = getattr(current_app.view_functions[request.url_rule.endpoint], "contract", None)
     if terms is not None and terms.needs != "anyone" and "Idempotency-Key" not in terms.takes_headers:
@@ -246,7 +262,8 @@ def expected_versions() -> frozenset[tuple[int, int]] | None:
 
     Weak tags never match (RFC 9110, 13.1.1).
     """
-    if "If-Match" not in request.headers or request.if_match.star_tag:
+    request = current.asked()
+    if "HTTP_IF_MATCH" not in request.environ or request.if_match.star_tag:
         return None
     found = (_VERSION.fullmatch(tag) for tag in request.if_match if tag)
     return frozenset((int(tag[1]), int(tag[2] or 0)) for tag in found if tag)
@@ -254,7 +271,8 @@ def expected_versions() -> frozenset[tuple[int, int]] | None:
 
 def preferred_return() -> str | None:
     """What `Prefer: return=…` asks for (RFC 7240): "representation", "minimal" or nothing."""
-    for item in parse_http_list(request.headers.get("Prefer", "")):
+    given = current.asked().environ.get("HTTP_PREFER", "")
+    for item in parse_http_list(given) if given else ():
         name, _, value = item.partition(";")[0].partition("=")
         if name.strip().lower() == "return":  # of several the first counts
             preference = value.strip().strip('"')
@@ -264,7 +282,7 @@ def preferred_return() -> str | None:
 
 def idempotency_key() -> str | None:
     """The Idempotency-Key of this request, quoted as in the IETF draft or bare."""
-    key = request.headers.get("Idempotency-Key")
+    key: str | None = current.asked().environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
     if len(key) > 1 and key[0] == key[-1] == '"':

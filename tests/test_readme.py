@@ -17,7 +17,7 @@ from marshmallow import Schema
 from sqlalchemy import inspect
 
 from benchmarks import servers
-from cashman import cli, config, db, door, errors, headers, limits
+from cashman import cli, config, db, errors, headers, limits
 from cashman.access import Access
 from cashman.access.signing import signing_keys
 from cashman.config import PREFIX, ConfigSchema
@@ -27,7 +27,6 @@ from cashman.ledger import Books
 from cashman.model.account import KINDS
 from cashman.model.filter import FilterSchema
 from cashman.model.report import DIMENSIONS, SummarySchema
-from cashman.observability import requests
 from cashman.translations import LANGUAGES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -52,8 +51,8 @@ CHANGING = (
 
 SETUP_CODE = re.compile(r"\b[A-Z2-7]{4}(?:-[A-Z2-7]{4}){4}\b")
 
-ON_EVERY_ANSWER = {name for name, _ in (*headers._pairs(None, secure=False, page=False, varies=False), *door._GUARDED)}
-ON_EVERY_ANSWER.add(requests.HEADER)
+ON_EVERY_ANSWER = {name for name, _ in headers._pairs(None, secure=False, page=False, guarded=True, varies=False)}
+ON_EVERY_ANSWER.add(headers.REQUEST_ID_HEADER)
 """The headers that the tour leaves out."""
 
 

@@ -12,6 +12,7 @@ from flask import Flask, Request, Response, current_app, g, has_request_context,
 from cashman import current
 from cashman.config import Config
 from cashman.door import CALLER_KEY
+from cashman.headers import REQUEST_ID
 from cashman.ledger import Books
 from cashman.observability import logs
 
@@ -19,12 +20,10 @@ if TYPE_CHECKING:  # it is loaded at the first request, as the command line has 
     from cashman.observability.metrics import Metrics
 
 KEY: Final = "cashman.observability"
-HEADER: Final = "X-Request-Id"
 UNMATCHED: Final = "unmatched"
 """The route of a path that is none."""
 OTHER: Final = "OTHER"
 
-_ID: Final = "cashman.request_id"
 _BEGAN: Final = "cashman.began"
 _PROBES: Final = frozenset(("/healthz", "/readyz", "/metrics"))
 """What is asked for every few seconds: where all is well, nobody wants to read that."""
@@ -70,25 +69,23 @@ def watch(app: Flask | None = None) -> Watch:
 
 
 def _begin() -> None:
-    environ = request.environ
+    environ = current.asked().environ
     if CALLER_KEY in environ:
         return  # it is the command line, in its own process
     given = environ.get("HTTP_X_REQUEST_ID", "")
-    environ[_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+    environ[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
     environ[_BEGAN] = time.perf_counter()
 
 
 def _end(response: Response) -> Response:
-    # Each look through one of Flask's proxies costs about what a line of the log does.
-    asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # what every proxy has
+    asked = current.asked()
     environ = asked.environ
     if _BEGAN not in environ:
         return response
-    response.headers[HEADER] = environ[_ID]
     told = watch()
     status, streamed = response.status_code, response.is_streamed
     entry = {
-        "request_id": environ[_ID],
+        "request_id": environ[REQUEST_ID],
         "method": asked.method if asked.method in METHODS else OTHER,
         "route": _route_of(asked),
         "status": status,
@@ -152,10 +149,10 @@ def _traced(header: str | None) -> str | None:
 
 
 def _about_request() -> Mapping[str, Any]:
-    if not has_request_context() or _ID not in request.environ:
+    if not has_request_context() or REQUEST_ID not in request.environ:
         return {}
     method = request.method if request.method in METHODS else OTHER
-    return {"request_id": request.environ[_ID], "method": method, "route": route()}
+    return {"request_id": request.environ[REQUEST_ID], "method": method, "route": route()}
 
 
 def equip(app: Flask, settings: Config) -> None:
