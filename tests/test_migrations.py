@@ -159,7 +159,7 @@ def in_currency(books: Books, currency: str) -> None:
     books.charts.forget()
 
 
-def book_as_before_0003(books: Books, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+def book_as_before_0003(books: Books, monkeypatch: pytest.MonkeyPatch, more: int = CHUNK_ROWS + 1) -> Ledger:
     """A ledger with what releases up to schema 0002 could book, and with what they wrote about its account."""
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "DEFAULTS", {})
@@ -186,7 +186,7 @@ def book_as_before_0003(books: Books, monkeypatch: pytest.MonkeyPatch) -> Ledger
         Income("refund", 400, currency="JPY", date=dt.date(2024, 3, 1)),
     )
     in_currency(books, "USD")
-    old.record(*[Expense(f"number {number}", 1, date=day, tags=["many"]) for number in range(CHUNK_ROWS + 1)])
+    old.record(*[Expense(f"number {number}", 1, date=day, tags=["many"]) for number in range(more)])
     return old
 
 

@@ -17,15 +17,16 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from conftest import missing
 from serving import Service
-from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy import Connection, create_engine, inspect, make_url, text
 from sqlalchemy.pool import NullPool
+from test_migrations import book_as_before_0003, contents
 
 from cashman import db, migrations
 from cashman.errors import ConfigurationError
-from cashman.ledger import Books
+from cashman.ledger import Books, Ledger
 from cashman.model.expense import Expense
 from cashman.model.filter import Filter
-from cashman.verify import verify
+from cashman.verify import Verified, verify
 
 ROOT = Path(__file__).resolve().parent.parent
 PREVIOUS = "b751a338170011e041d8b50a11f4f88a837585a3"
@@ -76,15 +77,49 @@ def migrate_and_die(url: str, after: int) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("older", [None, "0002", "0005"])
+def booked_at_schema(today: Books, url: str, older: str) -> Books:
+    """What stands in the books of today, in a database of an older release; what later steps bring is left out."""
+    at_schema(url, older)
+    books = Books(db.connect(url))
+    with books.database.engine.connect() as connection:
+        # The access of the oldest is that of a database without users: the step to 0004 makes it.
+        names = set(inspect(connection).get_table_names()) - {"alembic_version", "access_heads"}
+        columns = {
+            table.name: [column["name"] for column in inspect(connection).get_columns(table.name)]
+            for table in db.Base.metadata.sorted_tables
+            if table.name in names
+        }
+    if older >= "0003":
+        columns["stems"] = ["rowid", "words"] if url.startswith("sqlite") else ["ledger_id", "sequence", "words"]
+
+    def carry(connection: Connection) -> None:
+        quote = connection.dialect.identifier_preparer.quote
+        for name, listed in columns.items():
+            quoted = ", ".join(map(quote, listed))
+            rows = today.database.read(lambda read, q=quoted, n=name: contents(read, n, q))
+            values = ", ".join(f":{column}" for column in listed)
+            if rows:
+                connection.execute(text(f"INSERT INTO {name} ({quoted}) VALUES ({values})"), rows)
+
+    with books.database.engine.connect().execution_options(cashman_writing=True) as connection, connection.begin():
+        carry(connection)
+    return books
+
+
+@pytest.mark.parametrize("older", [None, "0001", "0005"])
 def test_a_migration_that_is_killed_has_done_nothing_and_is_done_by_the_next_start(
-    empty_url: str, older: str | None
+    database_url: str, empty_url: str, older: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever statement it dies after, on both engines: a schema's change is one transaction."""
+    """Whichever statement it dies after, on both engines, with books or without: a change is one transaction."""
+    today, books = Books(db.connect(database_url)), Books(db.connect(empty_url))
+    proved: list[Verified] = []
     if older is not None:
-        at_schema(empty_url, older)
-    database = db.connect(empty_url)
-    for after in (1, 10):
+        book_as_before_0003(today, monkeypatch, more=3)
+        books = booked_at_schema(today, empty_url, older)
+        proved = verify(today.database)
+    today.database.close()
+    database = books.database
+    for after in (1, 40):
         killed = migrate_and_die(empty_url, after)
         if killed.returncode == 0:
             assert killed.stdout == "done\n"  # it had fewer than that to do
@@ -92,9 +127,10 @@ def test_a_migration_that_is_killed_has_done_nothing_and_is_done_by_the_next_sta
             break
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert database.revision() == older
-    books = Books(database)
-    books.own_ledger().record(Expense("afterwards", 1))
+    database.open()
     assert database.read(migrations.current) == migrations.HEAD
+    assert older is None or verify(database) == proved
+    books.own_ledger().record(Expense("afterwards", 1))
     with database.engine.connect() as connection:
         assert migrations.drift(connection, db.Base.metadata) == []
         assert connection.execute(text("SELECT works_with FROM alembic_version")).scalar() == PREVIOUS_SCHEMA
@@ -102,50 +138,23 @@ def test_a_migration_that_is_killed_has_done_nothing_and_is_done_by_the_next_sta
     database.close()
 
 
-@pytest.mark.parametrize("older", ["0003", "0004", "0005"])
+@pytest.mark.parametrize("older", ["0001", "0002", "0003", "0004", "0005"])
 def test_what_was_booked_on_an_older_schema_is_there_after_the_upgrade(
-    database_url: str, empty_url: str, older: str
+    database_url: str, empty_url: str, older: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From 0003 on every table of the books is there already; tests/test_migrations.py holds the steps before."""
+    """Also what was changed, redacted or void; tests/test_migrations.py holds the totals of many rows."""
     today = Books(db.connect(database_url))
-    ledger = today.own_ledger()
-    ledger.record(
-        Expense("ramen", 20, category="Food:Noodles", tags=["trip"], payee="Ichiran"),
-        Expense("tea", 3, category="Food", notes="in Kyōto"),
-    )
-    at_schema(empty_url, older)
-    migrated = Books(db.connect(empty_url))
-    writing = migrated.database.engine.connect().execution_options(cashman_writing=True)
-    with writing as connection, connection.begin():
-        # The access of the oldest is that of a database without users: the step to 0004 makes it.
-        names = set(inspect(connection).get_table_names()) - {"alembic_version", "access_heads"}
-        for table in (table for table in db.Base.metadata.sorted_tables if table.name in names - {"stems"}):
-            columns = {column["name"] for column in inspect(connection).get_columns(table.name)}
-            listed = [column.name for column in table.columns if column.name in columns]
-            rows = today.database.read(lambda read, t=table, c=listed: _rows(read, t.name, c))
-            if rows:
-                values = ", ".join(f":{name}" for name in listed)
-                quoted = ", ".join(connection.dialect.identifier_preparer.quote(name) for name in listed)
-                connection.execute(text(f"INSERT INTO {table.name} ({quoted}) VALUES ({values})"), rows)
-        stems = ["rowid", "words"]
-        if connection.dialect.name == "postgresql":
-            stems = [column["name"] for column in inspect(connection).get_columns("stems")]
-        rows = today.database.read(lambda read: _rows(read, "stems", stems))
-        values = ", ".join(f":{name}" for name in stems)
-        connection.execute(text(f"INSERT INTO stems ({', '.join(stems)}) VALUES ({values})"), rows)
+    book_as_before_0003(today, monkeypatch, more=3)
+    migrated = booked_at_schema(today, empty_url, older)
+    migrated.database.open()
     assert verify(migrated.database) == verify(today.database)
-    both = [books.own_ledger().find(Filter(stems=("kyoto",))).rows for books in (today, migrated)]
-    assert [row.description for row in both[0]] == [row.description for row in both[1]] == ["tea"]
-    heads = [books.own_ledger().record(Expense("afterwards", 1)).head.sequence for books in (today, migrated)]
-    assert heads[0] == heads[1]
+    both = [Ledger(books, 2) for books in (today, migrated)]
+    found = [[row.description for row in ledger.find(Filter(stems=("kyoto",))).rows] for ledger in both]
+    assert found[0] == found[1] == ["Ramen in Kyōto"]
+    assert len({ledger.record(Expense("afterwards", 1)).head.sequence for ledger in both}) == 1
     for books in (today, migrated):
         verify(books.database)
         books.database.close()
-
-
-def _rows(connection: Any, name: str, columns: list[str]) -> list[dict[str, Any]]:
-    listed = ", ".join(connection.dialect.identifier_preparer.quote(column) for column in columns)
-    return [dict(row._mapping) for row in connection.execute(text(f"SELECT {listed} FROM {name}"))]
 
 
 def test_every_step_from_0006_on_says_which_release_still_works_on_it() -> None:
