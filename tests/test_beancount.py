@@ -19,7 +19,7 @@ from test_plain_text import books_with_rows, expected, items_in, plain, read_aga
 
 from cashman.errors import UnreadableFile
 from cashman.formats import beancount
-from cashman.formats.plain_text import BadLine
+from cashman.formats.entries import BadLine
 from cashman.formats.records import Account, Booked, Books, Item, Movement, Refused, Skipped, Split, Transfer
 
 SHARED = Path(os.environ.get("CASHMAN_TEST_SHARED", Path(__file__).parents[2] / "shared")) / "data"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from cashman.errors import UnreadableFile
 from cashman.formats import beancount, hledger
-from cashman.formats.plain_text import MONEY, UNKNOWN, BadLine, Names
+from cashman.formats.entries import BadLine
+from cashman.formats.plain_text import MONEY, UNKNOWN, Names
 from cashman.formats.records import Account, Booked, Books, Item, Movement, Options, Skipped, Split, Transfer
 from cashman.formats.source import Source
 from cashman.limits import MINOR_UNITS_MAX

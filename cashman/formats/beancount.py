@@ -8,28 +8,21 @@ from decimal import Decimal, DecimalException
 from typing import Final
 
 from cashman.formats import cells
-from cashman.formats.plain_text import (
-    CATEGORY,
-    EQUITY,
+from cashman.formats.entries import (
     EXACT,
-    MONEY,
-    OPENING,
     OWN,
-    UNKNOWN,
     BadLine,
     Block,
     Entry,
-    Names,
     Posting,
     account_name,
     day_of,
-    is_beancount,
     is_money,
-    items_of,
     notes_of,
     number_of,
     one_line,
 )
+from cashman.formats.plain_text import CATEGORY, EQUITY, MONEY, OPENING, UNKNOWN, Names, is_beancount, items_of
 from cashman.formats.postings import Line, OutgoingNames, currencies_of, in_parts, lines_of, negated, openings_of
 from cashman.formats.records import Booked, Books, Item, Options, Refused, Skipped, unreadable
 from cashman.formats.source import Source

@@ -7,30 +7,18 @@ split. Whatever is no money of ISO 4217, lots, and what cannot be told apart is 
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import (
-    ROUND_HALF_EVEN,
-    Context,
-    Decimal,
-    DivisionByZero,
-    Inexact,
-    InvalidOperation,
-    Overflow,
-)
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from cashman.formats.records import Account, Item, Movement, Refused, Skipped, Split, Transfer
-from cashman.limits import ACCOUNT_CHARACTERS_MAX, AMOUNT_CHARACTERS_MAX
+from cashman.formats.balancing import balance
+from cashman.formats.entries import EXACT, ZERO, BadLine, Entry, Posting, day_of, is_money
+from cashman.formats.records import Account, Item, Movement, Skipped, Split, Transfer
 from cashman.model.account import KINDS
-from cashman.model.currency import CURRENCIES
 from cashman.model.fields import ULID_PATTERN
 from cashman.model.transaction import STATUSES
 from cashman.translations import Message, message
-
-OWN: Final = "cashman-"
-"""What the names begin with of what only Cashman knows."""
-NAME_CHARACTERS_MAX: Final = 10 * ACCOUNT_CHARACTERS_MAX  # before anything is looked up by its parts
 
 MONEY: Final = "money"
 CATEGORY: Final = "category"
@@ -38,73 +26,7 @@ OPENING: Final = "opening"
 EQUITY: Final = "equity"
 UNKNOWN: Final = "unknown"
 
-EXACT: Final = Context(
-    prec=1_000, rounding=ROUND_HALF_EVEN, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow]
-)
-"""Arithmetic that says so where it would have to round; wide enough for sums and products of what is read."""
-_ROUNDING: Final = Context(prec=1_000)
-ZERO: Final = Decimal(0)
-_HALF: Final = Decimal("0.5")
 _ULID: Final = re.compile(ULID_PATTERN, re.ASCII)
-
-
-class BadLine(Exception):
-    """A line that breaks a rule, and the field that it is told under."""
-
-    def __init__(self, line: int, field: str, rule: Message) -> None:
-        super().__init__(rule)
-        self.refused = Refused(line, {field: [rule]})
-
-
-class Block:
-    """A transaction or directive: the line that it begins with, and those that are indented below it."""
-
-    __slots__ = ("body", "head", "line")
-
-    def __init__(self, line: int, head: str) -> None:
-        self.line = line
-        self.head = head
-        self.body: list[tuple[int, str]] = []
-
-
-class Posting(msgspec.Struct):
-    """One leg of an entry."""
-
-    line: int
-    account: str
-    number: Decimal | None = None
-    """None where it is left out."""
-    currency: str | None = None
-    """None for that of the account."""
-    priced: bool = False
-    """Whether it counts for something else than its number: a price or a cost."""
-    lot: bool = False
-    """Whether it has a cost: then it is no money, whatever its currency."""
-    weight: Decimal | None = None
-    """What a priced one counts for; None where that is not said."""
-    weight_currency: str | None = None
-    words: dict[str, str] | None = None
-    """What Cashman itself has said of it."""
-
-    def counts(self) -> tuple[Decimal | None, str | None]:
-        """What it adds to the balance of its entry."""
-        return (self.weight, self.weight_currency) if self.priced else (self.number, self.currency)
-
-
-class Entry(msgspec.Struct):
-    """A transaction of such a file."""
-
-    line: int
-    date: dt.date
-    description: str
-    payee: str | None
-    tags: list[str]
-    notes: str | None
-    postings: list[Posting]
-    words: dict[str, str]
-    """What Cashman itself has said of it."""
-    implicit_price: bool = False
-    """Whether two currencies without a price balance each other, as in hledger; one then has to balance exactly."""
 
 
 class Leg(msgspec.Struct):
@@ -194,26 +116,6 @@ class Names:
             return
         for leg in legs or ():
             self.openings.setdefault(leg.name or "", Opening(entry.line, leg.amount, leg.currency, entry.date))
-
-
-def day_of(line: int, text: str) -> dt.date:
-    """A date YYYY-MM-DD; BadLine where the calendar does not have it."""
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise BadLine(line, "date", message("There is no such day: {text}.", text=text[:20])) from None
-
-
-def account_name(line: int, name: str) -> str:
-    """A name of an account; BadLine where it is far too long."""
-    if len(name) > NAME_CHARACTERS_MAX:
-        raise BadLine(line, "account", message("At most {maximum} characters.", maximum=ACCOUNT_CHARACTERS_MAX))
-    return name
-
-
-def is_money(currency: str | None) -> bool:
-    """Whether a commodity is a currency of ISO 4217, or that of the account."""
-    return currency is None or currency in CURRENCIES
 
 
 # From an entry to what is booked.
@@ -476,115 +378,11 @@ def _instant(line: int, text: str) -> dt.datetime:
     return instant
 
 
-# Balance.
-
-
 def _sum(numbers: Iterable[Decimal]) -> Decimal:
     total = ZERO
     for number in numbers:
         total = EXACT.add(total, number)
     return total
-
-
-def balance(entry: Entry) -> None:
-    """Fill in the amount that is left out, if one is; BadLine where an entry does not come to nothing.
-
-    What a lot was bought for may be written nowhere in the entry: then nobody can tell.
-    """
-    sums: dict[str | None, Decimal] = {}
-    missing: list[Posting] = []
-    unknown = False
-    for posting in entry.postings:
-        if posting.number is None:
-            missing.append(posting)
-            continue
-        number, currency = posting.counts()
-        if number is None:
-            unknown = True
-        else:
-            sums[currency] = EXACT.add(sums.get(currency, ZERO), number)
-    if len(missing) > 1:
-        raise BadLine(missing[1].line, "amount", message("Only one posting may leave its amount out."))
-    left = {currency: number for currency, number in sums.items() if number}
-    if unknown:
-        return
-    if missing:
-        _fill_in(entry, missing[0], left)
-    elif left and not (entry.implicit_price and _price_each_other(entry, left)):
-        _check_rest(entry, left)
-
-
-def _fill_in(entry: Entry, posting: Posting, left: dict[str | None, Decimal]) -> None:
-    if posting.currency is not None and set(left) - {posting.currency}:
-        raise BadLine(posting.line, "amount", _unbalanced(left))
-    if not left:
-        left = {posting.currency: ZERO}
-    tolerances = {} if entry.implicit_price else _tolerances(entry)
-    added = [
-        Posting(posting.line, posting.account, _fitted(number, currency, tolerances), currency, words=posting.words)
-        for currency, number in left.items()
-    ]
-    place = entry.postings.index(posting)
-    entry.postings = [*entry.postings[:place], *added, *entry.postings[place + 1 :]]
-
-
-def _fitted(left: Decimal, currency: str | None, tolerances: Mapping[str | None, Decimal]) -> Decimal:
-    """What balances an entry; where that has more decimals than its currency, as Beancount fits it to the others."""
-    number, tolerance = left.copy_negate(), tolerances.get(currency)
-    decimals = CURRENCIES.get(currency or "")
-    exponent = number.as_tuple().exponent
-    if tolerance is None or decimals is None or not isinstance(exponent, int) or exponent >= -decimals:
-        return number
-    return number.quantize((2 * tolerance).normalize(), ROUND_HALF_EVEN, _ROUNDING)
-
-
-def _tolerances(entry: Entry) -> dict[str | None, Decimal]:
-    """By currency half of the last decimal that an entry writes it with."""
-    tolerances: dict[str | None, Decimal] = {}
-    for posting in entry.postings:
-        exponent = posting.number.as_tuple().exponent if posting.number is not None else 0
-        if isinstance(exponent, int) and exponent < 0:
-            tolerance = _HALF.scaleb(exponent)
-            tolerances[posting.currency] = max(tolerance, tolerances.get(posting.currency, ZERO))
-    return tolerances
-
-
-def _price_each_other(entry: Entry, left: dict[str | None, Decimal]) -> bool:
-    """Whether it balances because two currencies are all that is left, one for the other."""
-    if len(left) != 2 or any(posting.priced for posting in entry.postings):
-        return False
-    one, other = left.values()
-    return (one > 0) is not (other > 0)
-
-
-def _check_rest(entry: Entry, left: dict[str | None, Decimal]) -> None:
-    """Half of the last decimal of a currency may be left, where a price or a cost has been multiplied out."""
-    exact = entry.implicit_price and not any(posting.priced for posting in entry.postings)
-    tolerances = {} if exact else _tolerances(entry)
-    if any(number.copy_abs() > tolerances.get(currency, ZERO) for currency, number in left.items()):
-        raise BadLine(entry.line, "amount", _unbalanced(left))
-
-
-def _unbalanced(left: Mapping[str | None, Decimal]) -> Message:
-    rest = ", ".join(f"{number:f} {currency or ''}".strip()[:60] for currency, number in list(left.items())[:3])
-    return message("The transaction does not balance: {rest} are left.", rest=rest)
-
-
-def number_of(line: int, text: str) -> Decimal:
-    """A number of ASCII digits with a point, commas between its thousands already taken out."""
-    if len(text) > AMOUNT_CHARACTERS_MAX:
-        raise BadLine(line, "amount", message("Not an amount, or longer than any amount."))
-    return Decimal(text)
-
-
-def one_line(text: str) -> str:
-    """A text without the blanks around it, in one line."""
-    return " ".join(text.split()) if "\n" in text or "\r" in text else text.strip()
-
-
-def notes_of(lines: Iterable[str]) -> str | None:
-    """What is kept beside a movement, one line each; None for nothing."""
-    return "\n".join(line for line in lines if line) or None
 
 
 # What tells the formats apart.

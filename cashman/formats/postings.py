@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from cashman.formats.plain_text import EXACT
+from cashman.formats.entries import EXACT
 from cashman.formats.records import Booked, Books
 from cashman.model.currency import CURRENCIES
 from cashman.model.transaction_type import TransactionType
