@@ -287,7 +287,8 @@ def test_a_file_is_looked_at_before_it_is_booked(service: Service, visits: Calla
     assert booked(page, "Wages") == []
     page.get_by_label("Book the others").check()
     book.click()
-    expect(page.get_by_text("2 transactions are booked.")).to_be_visible()
+    expect(page.get_by_text("2 booked", exact=True)).to_be_visible()
+    expect(page.locator("#told")).to_contain_text("2 booked.")
     expect(page.get_by_role("heading", name="What was booked")).to_be_visible()
     assert [one["amount"] for one in booked(page, "Wages")] == [2500]
 

@@ -95,6 +95,7 @@ function show(outcome) {
     encoding: outcome.encoding,
   });
   at("count-booked").textContent = booked;
+  at("called-booked").textContent = word(outcome.preview ? "outcome-booked" : "outcome-done");
   at("count-skipped").textContent = skipped;
   at("count-refused").textContent = refused;
   const moved = Object.entries(sums).map(([currency, sum]) => money(sum, currency));
@@ -103,6 +104,7 @@ function show(outcome) {
   at("opened").textContent = names && word(outcome.preview ? "opened" : "was-opened", { accounts: names });
   const rows = lines.flatMap((line) => rowsOf(line));
   at("lines").replaceChildren(...rows.slice(0, ROWS_MAX));
+  at("lines").closest(".scrolls").hidden = rows.length === 0;
   at("left-out").textContent = rows.length > ROWS_MAX ? word("left-out", { count: rows.length - ROWS_MAX }) : "";
   at("booking").hidden = !outcome.preview || booked === 0;
   at("partial-label").hidden = refused === 0;
