@@ -20,6 +20,7 @@ from test_plain_text import books_with_rows, expected, items_in, plain, read_aga
 from cashman.errors import UnreadableFile
 from cashman.formats import beancount
 from cashman.formats.entries import BadLine
+from cashman.formats.expressions import evaluate
 from cashman.formats.records import Account, Booked, Books, Item, Movement, Refused, Skipped, Split, Transfer
 
 SHARED = Path(os.environ.get("CASHMAN_TEST_SHARED", Path(__file__).parents[2] / "shared")) / "data"
@@ -480,9 +481,9 @@ def test_expressions_are_worked_out_exactly() -> None:
         "+.5": "0.5",
         "1,000-1": "999",
     }.items():
-        assert beancount.evaluate(1, text) == Decimal(value), text
+        assert evaluate(1, text) == Decimal(value), text
     with pytest.raises(BadLine):
-        beancount.evaluate(1, "")
+        evaluate(1, "")
 
 
 # Anybody's entries, beside what Beancount makes of them.
