@@ -3,12 +3,12 @@
 import datetime as dt
 import re
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from cashman.formats import cells
+from cashman.formats.commodities import Commodities
 from cashman.formats.entries import (
     EXACT,
     OWN,
@@ -25,7 +25,7 @@ from cashman.formats.plain_text import CATEGORY, EQUITY, MONEY, OPENING, UNKNOWN
 from cashman.formats.postings import Line, OutgoingNames, currencies_of, in_parts, lines_of, negated, openings_of
 from cashman.formats.records import Booked, Books, Item, Options, Refused, Skipped, unreadable
 from cashman.formats.source import Source
-from cashman.limits import AMOUNT_CHARACTERS_MAX, CATEGORY_DEPTH_MAX
+from cashman.limits import CATEGORY_DEPTH_MAX
 from cashman.model.currency import CURRENCIES
 from cashman.translations import message
 
@@ -52,14 +52,6 @@ _POSTING: Final = re.compile(r"[ \t]+(?:[*!][ \t]*)?([^\s;]\S*(?: \S+)*)(?:(?:  
 _PLAIN_AMOUNT: Final = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ([A-Z]{3})(?:[ \t]+;(.*))?")
 _COMMENT: Final = re.compile(r'(?:[^;"]|"[^"]*")*')
 _LOT: Final = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]")
-_SYMBOL: Final = r'"[^"]*"|[^-+.,;@*"{}=()\s0-9]+'
-_AMOUNT: Final = re.compile(
-    rf"([-+]?)[ \t]*({_SYMBOL})?[ \t]*([-+]?)[ \t]*([0-9.,][0-9.,\u00a0\u202f]*(?: [0-9]{{3}}(?![0-9])[0-9.,]*)*)"
-    rf"(?:[eE]([-+]?[0-9]{{1,2}})(?![0-9]))?[ \t]*({_SYMBOL})?[ \t]*"
-)
-_GROUPS: Final = re.compile(r"[0-9]{1,3}(?:[.,][0-9]{2,3})*[.,][0-9]{3}")
-_THOUSANDS_OR_DECIMALS: Final = re.compile(r"[1-9][0-9]{0,2},[0-9]{3}")
-_ISO: Final = {"$": "USD", "€": "EUR", "£": "GBP"}
 
 _OWN: Final = re.compile(rf'(?<![^\s,]){OWN}([a-z-]+):[ \t]*("(?:[^"\\]|\\.)*"|[^,]*)')
 _TAG: Final = re.compile(r"(?<![^\s,])([^\s:,]+):[ \t]*(?=,|$)")
@@ -125,11 +117,7 @@ class _Reader:
         self.names = names
         self.kinds = kinds
         self.year: int | None = None
-        self.mark: str | None = None
-        """The decimal mark of every commodity that has none of its own."""
-        self.marks: dict[str, str] = {}
-        self.default: str | None = None
-        """The commodity of a number that names none."""
+        self.commodities = Commodities()
         self.prefixes: list[str] = []
         self.aliases: list[tuple[str, str]] = []
 
@@ -200,9 +188,9 @@ class _Reader:
         if word[0] == "Y" and (word[1:] or rest).isdecimal():
             self.year = int((word[1:] or rest)[:9])
         elif word == "decimal-mark" and rest[:1] in (".", ","):
-            self.mark = rest[0]
+            self.commodities.mark = rest[0]
         elif word in ("commodity", "D"):
-            self._note_commodity(word, rest, block.body)
+            self.commodities.note(word, rest, block.body)
         elif word == "apply" and rest.startswith("account "):
             self._nest(block.line, rest[8:].strip())
         elif word == "apply" and rest.startswith("year "):
@@ -230,18 +218,6 @@ class _Reader:
         if len(self.aliases) >= _ALIASES_MAX:
             raise unreadable(message("At most {maximum} aliases.", maximum=_ALIASES_MAX), line)
         self.aliases.insert(0, (old.strip(), new.strip()))
-
-    def _note_commodity(self, word: str, rest: str, body: list[tuple[int, str]]) -> None:
-        for text in (rest, *(line.strip()[7:] for _, line in body if line.strip().startswith("format "))):
-            found = _AMOUNT.match(" ".join(text.split()))
-            if found is None:
-                continue
-            symbol = (found[2] or found[6] or "").strip('"')
-            marks = [character for character in found[4] if character in ".,"]
-            if marks:
-                self.marks[symbol] = marks[-1]
-            if word == "D":
-                self.default = symbol
 
     def _full(self, line: int, account: str) -> str:
         """An account as the directives before it make it."""
@@ -370,7 +346,7 @@ class _Reader:
         if self.prefixes or self.aliases:
             account = self._full(line, account)
         plain = _PLAIN_AMOUNT.fullmatch(rest)
-        if plain is not None and self.marks.get(plain[2], self.mark) != ",":
+        if plain is not None and self.commodities.mark_of(plain[2]) != ",":
             return Posting(line, account, number_of(line, plain[1]), plain[2]), (plain[3] or "").strip()
         closed = _COMMENT.match(rest)
         end = closed.end() if closed is not None else 0
@@ -389,56 +365,15 @@ class _Reader:
                 told = message("Only a balance is given here, and no amount: what was moved is not said.")
                 raise BadLine(posting.line, "amount", told)
             return
-        posting.number, posting.currency = self._amount(posting.line, amount.strip().removesuffix("(").strip())
+        read = self.commodities.amount
+        posting.number, posting.currency = read(posting.line, amount.strip().removesuffix("(").strip())
         if at:
             total = price.startswith("@")
-            each, currency = self._amount(posting.line, price.removeprefix("@").removeprefix(")").strip())
+            each, currency = read(posting.line, price.removeprefix("@").removeprefix(")").strip())
             posting.priced = True
             posting.weight_currency = currency
             number = posting.number
             posting.weight = each.copy_sign(number) if total else EXACT.multiply(number, each)
-
-    def _amount(self, line: int, text: str) -> tuple[Decimal, str | None]:
-        """A number and its commodity, None for that of the account."""
-        text = " ".join(text.split())
-        found = _AMOUNT.fullmatch(text)
-        if found is None or (found[2] and found[6]) or (found[1] and found[3]):
-            raise BadLine(line, "amount", message("Not an amount: {text}.", text=text[:40]))
-        symbol = (found[2] or found[6] or "").strip('"')
-        number = self._number(line, found[4], symbol)
-        if found[5]:
-            number = number.scaleb(int(found[5]), EXACT)
-        if "-" in (found[1], found[3]):
-            number = number.copy_negate()
-        symbol = symbol or self.default or ""
-        return number, _ISO.get(symbol, symbol) or None
-
-    def _number(self, line: int, text: str, symbol: str) -> Decimal:
-        """What digits mean: the decimal mark is the one that is declared, or the last of two, or the only one."""
-        digits = re.sub(r"[ \u00a0\u202f]", "", text)
-        wrong = BadLine(line, "amount", message("Not an amount: {text}.", text=text[:40]))
-        if len(digits) > AMOUNT_CHARACTERS_MAX:
-            raise BadLine(line, "amount", message("Not an amount, or longer than any amount."))
-        points, commas = digits.count("."), digits.count(",")
-        mark = self.marks.get(symbol, self.mark)
-        if points and commas:
-            mark = max(".,", key=digits.rfind)
-        elif mark is None:
-            if points + commas > 1:
-                mark = "," if points else "."
-            else:
-                mark = "," if commas else "."
-                if _THOUSANDS_OR_DECIMALS.fullmatch(digits):
-                    told = message("{text}: thousands or decimals? A line before it can say: decimal-mark .", text=text)
-                    raise BadLine(line, "amount", told)
-        whole, _, decimals = digits.rpartition(mark) if mark in digits else (digits, "", "")
-        grouping = "," if mark == "." else "."
-        if mark in whole or grouping in decimals or (grouping in whole and not _GROUPS.fullmatch(whole)):
-            raise wrong
-        plain = whole.replace(grouping, "")
-        if not (plain or decimals):
-            raise wrong
-        return Decimal(f"{plain or '0'}.{decimals}")
 
 
 def _own(line: int, comment: str) -> dict[str, str]:
