@@ -24,7 +24,16 @@ from cashman.formats.entries import (
 )
 from cashman.formats.expressions import evaluate
 from cashman.formats.plain_text import CATEGORY, EQUITY, MONEY, OPENING, UNKNOWN, Names, is_beancount, items_of
-from cashman.formats.postings import Line, OutgoingNames, currencies_of, in_parts, lines_of, negated, openings_of
+from cashman.formats.postings import (
+    Line,
+    OutgoingNames,
+    currencies_of,
+    in_parts,
+    lines_of,
+    negated,
+    openings_of,
+    words_of,
+)
 from cashman.formats.records import Booked, Books, Item, Options, Refused, Skipped, unreadable
 from cashman.formats.source import Source
 from cashman.limits import TAGS_MAX
@@ -506,21 +515,8 @@ def _preamble(books: Books, names: OutgoingNames) -> Iterator[str]:
 def _transaction(rows: list[Booked], names: OutgoingNames) -> str:
     first = rows[0]
     payee = "" if first.payee is None else f"{_quoted(first.payee)} "
-    words = {} if first.type == "TRANSFER" or first.group else {"id": first.id}
-    if first.group is not None:
-        words["group"] = first.group
-    marks = ""
-    if first.tags != "[]":
-        tags = first.tag_list()
-        marks = "".join([f" #{tag}" for tag in tags if _PLAIN_TAG.fullmatch(tag)])
-        if not all(_PLAIN_TAG.fullmatch(tag) for tag in tags):
-            words["tags"] = first.tags
-    if first.status != "posted":
-        words["status"] = first.status
-    if first.expires_at is not None:
-        words["expires-at"] = first.expires_at
-    if first.notes is not None:
-        words["notes"] = first.notes
+    words, tags = words_of(first, _PLAIN_TAG, {})
+    marks = "".join([f" #{tag}" for tag in tags])
     flag = "*" if first.status == "posted" else "!"
     postings = "".join([_posting_text(line) for line in lines_of(rows, names)])
     head = f"{first.date} {flag} {payee}{_quoted(first.description)}{marks}\n"

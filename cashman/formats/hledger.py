@@ -22,7 +22,16 @@ from cashman.formats.entries import (
     number_of,
 )
 from cashman.formats.plain_text import CATEGORY, EQUITY, MONEY, OPENING, UNKNOWN, Names, is_beancount, items_of
-from cashman.formats.postings import Line, OutgoingNames, currencies_of, in_parts, lines_of, negated, openings_of
+from cashman.formats.postings import (
+    Line,
+    OutgoingNames,
+    currencies_of,
+    in_parts,
+    lines_of,
+    negated,
+    openings_of,
+    words_of,
+)
 from cashman.formats.records import Booked, Books, Item, Options, Refused, Skipped, unreadable
 from cashman.formats.source import Source
 from cashman.limits import CATEGORY_DEPTH_MAX
@@ -447,30 +456,17 @@ def _preamble(books: Books, names: OutgoingNames) -> Iterator[str]:
 
 def _transaction(rows: list[Booked], names: OutgoingNames) -> str:
     first = rows[0]
-    words = {} if first.type == "TRANSFER" or first.group else {"id": first.id}
-    if first.group is not None:
-        words["group"] = first.group
-    title = _title(first, words)
-    marks = ""
-    if first.tags != "[]":
-        tags = first.tag_list()
-        marks = ", ".join([f"{tag}:" for tag in tags if _PLAIN_TAG.fullmatch(tag)])
-        if not all(_PLAIN_TAG.fullmatch(tag) for tag in tags):
-            words["tags"] = first.tags
-    if first.status != "posted":
-        words["status"] = first.status
-    if first.expires_at is not None:
-        words["expires-at"] = first.expires_at
-    if first.notes is not None:
-        words["notes"] = first.notes
+    title, texts = _title(first)
+    words, tags = words_of(first, _PLAIN_TAG, texts)
+    marks = ", ".join([f"{tag}:" for tag in tags])
     flag = "*" if first.status == "posted" else "!"
     postings = "".join([_posting_text(line) for line in lines_of(rows, names)])
     said = f"{_words(words)}{', ' if marks else ''}{marks}"
     return f"{first.date} {flag} {title}  ; {said}\n{postings}\n"
 
 
-def _title(row: Booked, words: dict[str, str]) -> str:
-    """Payee and description as hledger takes them; what cannot stand there is added to the words."""
+def _title(row: Booked) -> tuple[str, dict[str, str]]:
+    """Payee and description as hledger takes them, and as they are where they cannot stand there."""
     description, payee = row.description, row.payee
     text = description if payee is None else f"{payee} | {description}"
     if (
@@ -481,10 +477,9 @@ def _title(row: Booked, words: dict[str, str]) -> str:
         and text.count("|") == (payee is not None)
         and (payee is None or (payee[-1] != " " and description[0] != " "))
     ):
-        return text
-    words["description"] = description
-    words["payee"] = payee or ""
-    return " ".join(_printable(text).replace(";", ",").split()).lstrip("(*!= ")
+        return text, {}
+    cleaned = " ".join(_printable(text).replace(";", ",").split()).lstrip("(*!= ")
+    return cleaned, {"description": description, "payee": payee or ""}
 
 
 def _posting_text(line: Line) -> str:

@@ -1,5 +1,6 @@
 """Plain-text accounting, the way out: transactions as postings, on accounts and categories under names of their own."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final
@@ -107,6 +108,27 @@ def lines_of(rows: list[Booked], names: OutgoingNames) -> list[Line]:
         lines.append(Line(names.categories[row.type, row.category], negated(row.amount), row.currency, words))
     amount = first.amount if len(rows) == 1 else _units(total, first)
     return [Line(names.accounts[first.account], amount, first.currency), *lines]
+
+
+def words_of(first: Booked, plain_tag: re.Pattern[str], more: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What Cashman says of what belongs together, `more` in it, and the tags that the format can hold by itself."""
+    words = {} if first.type == TransactionType.TRANSFER.value or first.group else {"id": first.id}
+    if first.group is not None:
+        words["group"] = first.group
+    words |= more
+    plain: list[str] = []
+    if first.tags != "[]":
+        tags = first.tag_list()
+        plain = [tag for tag in tags if plain_tag.fullmatch(tag)]
+        if len(plain) < len(tags):
+            words["tags"] = first.tags
+    if first.status != "posted":
+        words["status"] = first.status
+    if first.expires_at is not None:
+        words["expires-at"] = first.expires_at
+    if first.notes is not None:
+        words["notes"] = first.notes
+    return words, plain
 
 
 def _units(minor_units: int, like: Booked) -> str:
