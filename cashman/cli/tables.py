@@ -103,7 +103,7 @@ def text_of(value: Any) -> str:
         return ""
     if isinstance(value, Decimal):
         return format(value, "f")
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(text_of, value))
     return plain(str(value))
 
