@@ -68,6 +68,15 @@ def test_nothing_is_counted_that_nobody_looks_at(labels: dict[str, set[str]]) ->
     }
 
 
+def test_a_file_that_takes_long_is_no_slow_service_in_any_ledger() -> None:
+    (slow,) = [rule["expr"] for rule in rules() if rule["alert"] == "CashmanRequestsSlow"]
+    (left_out,) = re.findall(r'route!~"([^"]+)"', slow)
+    for route in ("/export/{format_name}", "/import", "/import/{format_name}"):
+        assert re.fullmatch(left_out, route)
+        assert re.fullmatch(left_out, "/ledgers/{ledger_ulid}" + route)
+    assert not re.fullmatch(left_out, "/ledgers/{ledger_ulid}/expenses")
+
+
 def test_every_alert_says_what_is_wrong_and_how_bad_it_is() -> None:
     names = [rule["alert"] for rule in rules()]
     assert len(names) == len(set(names)) > 8
