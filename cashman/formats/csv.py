@@ -6,21 +6,19 @@ signs mean), as far as that is open; then line by line.
 
 import datetime as dt
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from io import StringIO
-from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from cashman.errors import UnreadableFile
 from cashman.formats import headings, own_csv
 from cashman.formats.cells import Broken, Row, rows_of
-from cashman.formats.figures import Amounts, Days, currency_of, is_date, is_like_a_date, plain
-from cashman.formats.mapping import SEPARATORS
-from cashman.formats.records import Item, Movement, Options, Refused, Skipped, Transfer, unreadable
+from cashman.formats.figures import Amounts, Days, currency_of, is_like_a_date, plain
+from cashman.formats.halves import Halves
+from cashman.formats.layout import Layout, layout_of
+from cashman.formats.records import Item, Movement, Options, Refused, Skipped, Transfer
 from cashman.formats.source import Source
 from cashman.model.currency import CURRENCIES
 from cashman.translations import message
@@ -30,22 +28,11 @@ MEDIA_TYPE: Final = "text/csv"
 SUFFIXES: Final = (".csv", ".tsv")
 LINES_A_ROW: Final = 4
 
-_HEAD_CHARACTERS: Final = 65_536
-_HEADER_WITHIN: Final = 60
-"""How many lines a bank writes above the header, at most."""
-_CONTENT_ROWS: Final = 200
-"""How many lines are looked at to find out what the columns hold."""
 _SURVEYED_ROWS: Final = 10_000
 """How many lines are looked at in any case before the second pass, to tell a slip from a habit."""
-_HALVES_MAX: Final = 10_000
-"""How many halves of transfers wait for the other."""
 _KEPT: Final = 20_000
 _KEPT_CHARACTERS_MAX: Final = 200
-_MOST: Final = 0.8
-"""The part of a column's cells that have to be dates, or amounts, for it to be one of them."""
 
-_SEPARATOR_LINE: Final = re.compile(r'"?sep=([,;|\t])"?\r?\n', re.IGNORECASE)
-"""What spreadsheets write for themselves."""
 _PLAIN: Final = re.compile(r"-?[0-9]{1,25}(?:\.[0-9]{1,9})?")
 _QUOTES: Final = frozenset("'\"’”“»")
 
@@ -56,7 +43,7 @@ write_lossless = own_csv.write_lossless
 def recognizes(head: str) -> bool:
     """Whether a file that begins so has columns, and a date and an amount among them."""
     try:
-        _layout(head, {})
+        layout_of(head, {})
     except UnreadableFile:
         return False
     return True
@@ -65,7 +52,7 @@ def recognizes(head: str) -> bool:
 def read(source: Source, options: Options) -> Iterator[Item]:
     """What a file holds, line by line."""
     mapping = options.mapping or {}
-    layout = _layout(source.head, mapping)
+    layout = layout_of(source.head, mapping)
     with source.open() as text:
         rows = rows_of(text, layout.separator, layout.skip)
         if layout.own:
@@ -74,206 +61,6 @@ def read(source: Source, options: Options) -> Iterator[Item]:
     habits = _survey(source, layout, mapping)
     with source.open() as text:
         yield from _Reading(layout, habits).items(rows_of(text, layout.separator, layout.skip))
-
-
-# What the columns are.
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The beginning of a file, cut into cells at one separator."""
-
-    separator: str
-    skip: int
-    rows: Sequence[Row]
-    header: int | None
-    """Which of the rows."""
-    width: int
-    regular: int
-    """How many rows are as wide as that."""
-
-    @property
-    def rank(self) -> tuple[bool, bool, int, int]:
-        """The better it fits, the higher: a header that is understood first, then a column of dates."""
-        if self.width < 2:
-            return (False, False, 0, 0)
-        return (self.header is not None, bool(_columns_of_dates(self)), self.regular, self.width)
-
-    @property
-    def body(self) -> Sequence[list[str]]:
-        """The cells of the rows below the header that are as wide as it."""
-        first = 0 if self.header is None else self.header + 1
-        return [cells for _, cells in self.rows[first:] if len(cells) == self.width]
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Where a file's movements begin, and which column holds what."""
-
-    separator: str
-    skip: int
-    header_line: int
-    """0 where there is none."""
-    header: Sequence[str]
-    width: int
-    columns: Mapping[str, int] = field(default_factory=dict)
-    currency: str | None = None
-    """What the header says of the amounts."""
-    own: tuple[str, ...] = ()
-    """The columns of Cashman's own, where it is that."""
-
-
-def _layout(head: str, mapping: Mapping[str, Any]) -> _Layout:
-    separators: tuple[str, ...] = SEPARATORS
-    skip = mapping.get("skip", 0)
-    if found := _SEPARATOR_LINE.match(head):
-        separators, skip = (found[1],), max(skip, 1)
-    if "separator" in mapping:
-        separators = (mapping["separator"],)
-    table = max((_table(head, separator, skip, mapping) for separator in separators), key=lambda one: one.rank)
-    if table.width < 2:
-        raise unreadable(message("It has no columns: none of , ; | and tab stands in each of its lines."))
-    header: Sequence[str] = [] if table.header is None else table.rows[table.header][1]
-    line = 0 if table.header is None else table.rows[table.header][0]
-    if own := own_csv.columns_of(header):
-        return _Layout(table.separator, skip, line, header, table.width, own=own)
-    columns = headings.columns_of(header) if header else {}
-    _tell_apart(columns, table)
-    if not header and not _names_all(mapping):
-        columns = _columns_by_content(table)
-    if "sign" in mapping:
-        columns.pop("type", None)  # the sign says it, and not the type
-    columns = _as_mapped(columns, mapping.get("columns", {}), header, table.width)
-    named = columns.get("amount", columns.get("debit"))
-    currency = headings.currency_in(header[named]) if header and named is not None else None
-    return _Layout(table.separator, skip, line, header, table.width, columns, currency)
-
-
-def _table(head: str, separator: str, skip: int, mapping: Mapping[str, Any]) -> _Table:
-    """What a separator makes of the beginning of a file."""
-    rows = list(islice(rows_of(StringIO(head, newline=""), separator, skip, strict=False), _CONTENT_ROWS))
-    if len(head) >= _HEAD_CHARACTERS and len(rows) < _CONTENT_ROWS:
-        rows = rows[:-1]
-    filled = [(line, cells) for line, cells in rows if any(map(str.strip, cells))]
-    header = _header_among(filled[:_HEADER_WITHIN], mapping)
-    widths = Counter(len(cells) for _, cells in filled if len(cells) > 1)
-    width = max(widths, key=lambda one: (widths[one], one), default=0) if header is None else len(filled[header][1])
-    if header is None and mapping.get("header"):
-        header = next((place for place, (_, cells) in enumerate(filled) if len(cells) == width), None)
-    return _Table(separator, skip, filled, header, width, widths[width])
-
-
-def _header_among(rows: Sequence[Row], mapping: Mapping[str, Any]) -> int | None:
-    """Which row names the columns: it has every name of the mapping, or known ones for a date and an amount."""
-    if mapping.get("header") is False:
-        return None
-    asked = {plain(column) for column in mapping.get("columns", {}).values() if isinstance(column, str)}
-    known = None
-    for place, (_, cells) in enumerate(rows):
-        if len(cells) > 1 and asked and asked <= set(map(plain, cells)):
-            return place
-        if known is None and (own_csv.columns_of(cells) or _suffices(headings.columns_of(cells))):
-            known = place
-    return known
-
-
-def _suffices(columns: Mapping[str, int]) -> bool:
-    return bool(columns.keys() & {"date", "value_date", "valuta"}) and bool(
-        columns.keys() & {"amount", "debit", "credit"}
-    )
-
-
-def _names_all(mapping: Mapping[str, Any]) -> bool:
-    return _suffices({role: 0 for role, column in mapping.get("columns", {}).items() if column is not None})
-
-
-def _tell_apart(columns: dict[str, int], table: _Table) -> None:
-    """Settle what a name alone does not tell."""
-    if (place := columns.pop("valuta", None)) is not None:
-        cell = next((cells[place] for cells in table.body if cells[place].strip()), "")
-        if is_date(cell):
-            columns.setdefault("value_date", place)
-        elif currency_of(cell):
-            columns.setdefault("currency", place)
-    if (place := columns.pop("account_number", None)) is not None and "payee" not in columns:
-        columns.setdefault("account", place)
-    if "description" not in columns and "notes" in columns:
-        columns["description"] = columns.pop("notes")
-
-
-def _columns_by_content(table: _Table) -> dict[str, int]:
-    """The columns of a file without a header that is understood: one of dates, one of amounts, one of words."""
-    if not (dates := _columns_of_dates(table)):
-        raise unreadable(message("It has no header with a date and an amount, and no column of dates."))
-    body = [cells for cells in table.body if is_date(cells[dates[0]])]
-    columns = {"date": dates[0]}
-    numbers, words = [], Counter()  # type: list[tuple[bool, int]], Counter[int]
-    for place, cells in enumerate(zip(*body, strict=True)):
-        if place in dates:
-            continue
-        if all(headings.is_currency(cell) for cell in cells):
-            columns.setdefault("currency", place)
-        elif headings.is_total(table.body[0][place : place + 1]):
-            continue  # what it comes to after each movement
-        elif sum(_is_amount(cell) for cell in cells) >= _MOST * len(cells):
-            numbers.append((any(not cell.strip().isdigit() for cell in cells if cell.strip()), place))
-        else:
-            words[place] = sum(map(str.isalpha, "".join(cells)))
-    # A number without a sign and a mark may be one of an account, or of the line.
-    amounts = [place for marked, place in numbers if marked] or [place for _, place in numbers]
-    if len(amounts) != 1:
-        raise unreadable(
-            message("Which of its columns holds the amounts cannot be told: name the `columns` in a mapping.")
-        )
-    columns["amount"] = amounts[0]
-    if words:
-        columns["description"] = words.most_common(1)[0][0]
-    return columns
-
-
-def _columns_of_dates(table: _Table) -> list[int]:
-    """The columns in which most cells are dates; the first row may be a header that is not understood."""
-    enough = max(1, _MOST * (len(table.body) - 1))
-    by_column = enumerate(zip(*table.body, strict=True))
-    return [place for place, cells in by_column if sum(map(is_date, cells)) >= enough]
-
-
-def _is_amount(cell: str) -> bool:
-    return any(Amounts(mark).read(cell) is not None for mark in ".,")
-
-
-def _as_mapped(
-    columns: dict[str, int], asked: Mapping[str, str | int | None], header: Sequence[str], width: int
-) -> dict[str, int]:
-    """The columns that were found, but for what a mapping says of them."""
-    given = {role: _place(column, header, width) for role, column in asked.items() if column is not None}
-    if "amount" in given:
-        columns = {role: place for role, place in columns.items() if role not in ("debit", "credit")}
-    elif given.keys() & {"debit", "credit"}:
-        columns = {role: place for role, place in columns.items() if role != "amount"}
-    taken = set(given.values())
-    columns = {role: place for role, place in columns.items() if role not in asked and place not in taken} | given
-    if "value_date" in columns:
-        columns.setdefault("date", columns["value_date"])
-    if "amount" in columns:
-        columns.pop("debit", None)
-        columns.pop("credit", None)
-    if not _suffices(columns):
-        raise unreadable(
-            message("It has no column for the date or none for the amount: name the `columns` in a mapping.")
-        )
-    return columns
-
-
-def _place(column: str | int, header: Sequence[str], width: int) -> int:
-    if isinstance(column, int):
-        if column <= width:
-            return column - 1
-    elif column.strip() in (names := [name.strip() for name in header]):
-        return names.index(column.strip())
-    elif plain(column) in (names := list(map(plain, header))):
-        return names.index(plain(column))
-    raise unreadable(message("It has no column {column}, which the mapping names.", column=column))
 
 
 # What all of it tells.
@@ -292,7 +79,7 @@ class _Habits:
     reversed: bool = False
 
 
-def _survey(source: Source, layout: _Layout, mapping: Mapping[str, Any]) -> _Habits:
+def _survey(source: Source, layout: Layout, mapping: Mapping[str, Any]) -> _Habits:
     """The first pass: as far as it takes to be sure, and a good deal in any case."""
     habits = _Habits(Days(mapping.get("date_order")), Amounts(mapping.get("decimal")))
     habits.reversed = mapping.get("sign") == "reversed"
@@ -403,10 +190,10 @@ def _never(_: str) -> re.Match[str] | None:
 class _Reading:
     """The second pass: rows into movements."""
 
-    def __init__(self, layout: _Layout, habits: _Habits) -> None:
+    def __init__(self, layout: Layout, habits: _Habits) -> None:
         self._layout = layout
         self._habits = habits
-        self._halves = _Halves()
+        self._halves = Halves()
         # A cell for what is not there is put behind each row.
         self._get: Callable[[list[str]], tuple[str, ...]] = itemgetter(
             *(layout.columns.get(role, layout.width) for role in _Cells._fields)
@@ -638,51 +425,3 @@ def _no_amount(text: str) -> dict[str, list[str]]:
 def _tags(text: str) -> list[str]:
     """The tags in a cell, each once."""
     return list(dict.fromkeys(filter(None, (tag.strip().lstrip("#") for tag in re.split("[,;\n]", text)))))
-
-
-class _Halves:
-    """To 'Savings' and From 'Cash': each half of a transfer waits for the other."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[tuple[Any, ...], deque[Movement]] = {}
-        self._count = 0
-
-    def add(self, movement: Movement) -> Iterator[Item]:
-        """What a movement comes to: itself; or a transfer with the half that was there before; or nothing yet."""
-        found = headings.pair_of(movement.category or "") or headings.pair_of(movement.description)
-        if found is None or movement.account is None or (movement.amount < 0) != (found[0] == headings.OUT):
-            yield movement
-            return
-        sign, other = found
-        day, amount, currency = movement.date, abs(movement.amount), movement.currency
-        mates = self._waiting.get(key := (day, amount, currency, other, movement.account, -sign))
-        if mates:
-            mate = mates.popleft()
-            if not mates:
-                del self._waiting[key]
-            self._count -= 1
-            yield _transfer(mate, movement)
-            return
-        self._waiting.setdefault((day, amount, currency, movement.account, other, sign), deque()).append(movement)
-        self._count += 1
-        if self._count > _HALVES_MAX:
-            yield from self._oldest()
-
-    def _oldest(self) -> Iterator[Item]:
-        key = next(iter(self._waiting))
-        mates = self._waiting.pop(key)
-        self._count -= len(mates)
-        yield from mates
-
-    def left(self) -> Iterator[Item]:
-        """Those that found no other."""
-        yield from sorted((one for mates in self._waiting.values() for one in mates), key=lambda one: one.line)
-
-
-def _transfer(first: Movement, second: Movement) -> Transfer:
-    out, into = (first, second) if first.amount < 0 else (second, first)
-    for half in (out, into):
-        if headings.pair_of(half.category or ""):
-            half.description = half.description or half.category or ""
-            half.category = None
-    return Transfer(line=min(first.line, second.line), out=out, into=into)
