@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cashman.errors import UnreadableFile
-from cashman.formats import ofx
+from cashman.formats import ofx, sgml
 from cashman.formats.records import Account, Booked, Books, Item, Movement, Options, Refused, Skipped, in_units
 from cashman.formats.source import Source
 
@@ -523,7 +523,7 @@ def test_what_is_nested_deeply_is_refused_item_by_item() -> None:
 def test_many_different_tags_are_read_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     text = file(statement(*(f"<X{n}>1</X{n}>" + row(id=str(n)) for n in range(20))))
     expected = movements(text)
-    monkeypatch.setattr(ofx, "_NAMES_MAX", 2)
+    monkeypatch.setattr(sgml, "_NAMES_MAX", 2)
     assert movements(text) == expected
 
 
