@@ -327,7 +327,10 @@ def test_everybody_can_use_it(service: Service, visits: Callable[..., Visit], sc
     expect(page.locator(".chip")).not_to_have_count(0)
     expect(page.locator("#entry-told")).not_to_be_empty()
     page.get_by_role("button", name=re.compile("^Edit")).first.click()
-    expect(page.locator("form.editing")).to_be_visible()
+    form = page.locator("form.editing")
+    expect(form).to_be_visible()
+    widths = [form.get_by_label(name).evaluate("(field) => field.offsetWidth") for name in ("Account", "Category")]
+    assert widths[0] == widths[1]
     assert axe_findings(page) == []
     assert overflow(page) <= 0
     page.goto("/pages/import")
