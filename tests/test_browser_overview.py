@@ -123,11 +123,16 @@ def test_it_is_printed_without_what_can_only_be_clicked(demo: Service, visits: C
 
     page = visits(demo.url, color_scheme="dark").go("/")
     page.emulate_media(media="print", color_scheme="dark")
+    show_all = page.get_by_text("Show all", exact=True)
     for useless in (".frame nav", ".menu", ".entry", ".banner"):
         expect(page.locator(useless)).to_be_hidden()
+    expect(show_all).to_be_hidden()
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert _colour(page, "background-color") == "rgb(255, 255, 255)"
     assert _colour(page, "color") == "rgb(0, 0, 0)"
+    page.goto("/pages/transactions")
+    expect(page.locator("#rows")).to_be_visible()
+    expect(page.locator("#more")).to_be_hidden()
 
 
 def _colour(page: "Page", name: str) -> str:
