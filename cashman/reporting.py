@@ -23,7 +23,8 @@ from cashman.model.money import to_decimal
 from cashman.model.report import SummaryQuery
 from cashman.model.total import ACCOUNT, CATEGORY, GRAINS, Total
 from cashman.model.transaction import Transaction
-from cashman.totals import Span, last_of_month, ragged_ends, spans
+from cashman.periods import bucket, bucket_after, bucket_start, last_day_before, range_before
+from cashman.totals import Span, ragged_ends, spans
 from cashman.translations import message
 
 Line = dict[str, Any]
@@ -360,20 +361,6 @@ def _row_cells(
         yield cell, int(minor_units), int(count)
 
 
-def bucket(period: str, day_or_month: str) -> str:
-    """The name of the period of a kind that a day, or a month, YYYY-MM, or a year lies in."""
-    if period == "year":
-        return day_or_month[:4]
-    if period == "month":
-        return day_or_month[:7]
-    if period == "quarter":
-        return f"{day_or_month[:4]}-Q{(int(day_or_month[5:7]) + 2) // 3}"
-    if period == "week":  # of ISO 8601: its year may differ from the day's
-        year, week, _ = dt.date.fromisoformat(day_or_month).isocalendar()
-        return f"{year:04}-W{week:02}"
-    return day_or_month
-
-
 # The period before.
 
 
@@ -386,7 +373,7 @@ def _compared(
     if period is None:
         assert query.first_day is not None, "the schema asks for a range"
         assert query.last_day is not None, "the schema asks for a range"
-        earlier = _range_before(query.first_day, query.last_day)
+        earlier = range_before(query.first_day, query.last_day)
         if earlier is None:
             return figures, {}
         first, last = earlier
@@ -394,66 +381,15 @@ def _compared(
     place = query.by.index(period)
     wider, newest = query, None
     if query.first_day is not None:
-        wider = replace(query, first_day=_bucket_start(period, _start_or_min(period, query.first_day)))
+        wider = replace(query, first_day=bucket_start(period, last_day_before(period, query.first_day)))
     if query.last_day is not None:
         newest = bucket(period, query.last_day.isoformat())
     before = {}
     for key, of in _figures(connection, ledger_id, chart, wider).items():
-        following = _bucket_after(period, key[place])
+        following = bucket_after(period, key[place])
         if following is not None and (newest is None or following <= newest):
             before[(*key[:place], following, *key[place + 1 :])] = of
     return figures, before
-
-
-def _range_before(first: dt.date, last: dt.date) -> tuple[dt.date, dt.date] | None:
-    """As many months, or else days, as there are from `first` to `last`, before `first`; None before the calendar."""
-    try:
-        before = first - dt.timedelta(days=1)
-        if first.day == 1 and last == last_of_month(last):
-            months = (last.year - first.year) * 12 + last.month - first.month + 1
-            number = first.year * 12 + first.month - 1 - months
-            return dt.date(number // 12, number % 12 + 1, 1), before
-        return first - (last - first) - dt.timedelta(days=1), before
-    except (OverflowError, ValueError):
-        return None
-
-
-def _bucket_start(period: str, day: dt.date) -> dt.date:
-    if period == "year":
-        return day.replace(month=1, day=1)
-    if period == "quarter":
-        return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
-    if period == "month":
-        return day.replace(day=1)
-    if period == "week":
-        return day - dt.timedelta(days=min(day.weekday(), (day - dt.date.min).days))
-    return day
-
-
-def _start_or_min(period: str, day: dt.date) -> dt.date:
-    """A day in the period before the one that a day lies in; the calendar's first day where there is none."""
-    start = _bucket_start(period, day)
-    return start if start == dt.date.min else start - dt.timedelta(days=1)
-
-
-def _bucket_after(period: str, name: str) -> str | None:
-    """The period after a period; None after the calendar's last."""
-    try:
-        if period == "year":
-            after = dt.date(int(name) + 1, 1, 1)
-        elif period == "quarter":
-            number = int(name[:4]) * 4 + int(name[-1])
-            after = dt.date(number // 4, number % 4 * 3 + 1, 1)
-        elif period == "month":
-            number = int(name[:4]) * 12 + int(name[5:])
-            after = dt.date(number // 12, number % 12 + 1, 1)
-        elif period == "week":
-            after = dt.date.fromisocalendar(int(name[:4]), int(name[6:]), 1) + dt.timedelta(days=7)
-        else:
-            after = dt.date.fromisoformat(name) + dt.timedelta(days=1)
-    except (OverflowError, ValueError):
-        return None
-    return bucket(period, after.isoformat())
 
 
 # Cash flow.

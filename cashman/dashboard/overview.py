@@ -20,7 +20,8 @@ from cashman.door import admit
 from cashman.ledger import Ledger
 from cashman.model.filter import Filter
 from cashman.model.report import SummaryQuery
-from cashman.reporting import Line, bucket
+from cashman.periods import bucket
+from cashman.reporting import Line
 from cashman.wire import load_query
 
 index = Blueprint("index", __name__)
