@@ -195,6 +195,13 @@ def test_each_request_is_one_line(client: FlaskClient, log: Callable[[], list[di
     }  # fmt: skip
 
 
+def test_the_line_of_the_readme_is_such_a_line(client: FlaskClient, log: Callable[[], list[dict[str, Any]]]) -> None:
+    (told,) = re.findall(r'^\{"time":.*$', Path(__file__).parents[1].joinpath("README.md").read_text("utf-8"), re.M)
+    client.post("/expenses", json={"description": "pizza", "amount": 5})
+    (line,) = log()
+    assert list(json.loads(told)) == list(line)
+
+
 def test_probes_are_written_down_only_where_they_fail(
     client: FlaskClient, log: Callable[[], list[dict[str, Any]]]
 ) -> None:
