@@ -13,6 +13,7 @@ from ulid import ULID
 
 from cashman import journal, listing, queries, reporting
 from cashman.batch import Batch, Receipt
+from cashman.cashflow import cashflow
 from cashman.changes import (
     OWNER,
     Change,
@@ -338,7 +339,7 @@ class Ledger:
 
     def cashflow(self, first_day: dt.date | None = None, last_day: dt.date | None = None) -> Report:
         """What each month began with, what came, went and moved, and what it ended with."""
-        return self._read(partial(reporting.cashflow, self.id, first_day, last_day))
+        return self._read(partial(cashflow, self.id, first_day, last_day))
 
     def journal(self, after: int, limit: int) -> tuple[Sequence[Any], journal.Head]:
         """The journal's entries after a sequence number, as (entry, hash, words), and its head."""

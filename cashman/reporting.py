@@ -1,4 +1,4 @@
-"""Balances and reports: read from the kept totals, and at the ragged ends of a range from the date index.
+"""Balances and summaries: read from the kept totals, and at the ragged ends of a range from the date index.
 
 Amounts are minor units in here, and currency units in what the functions give. Currencies are never added up.
 """
@@ -6,7 +6,6 @@ Amounts are minor units in here, and currency units in what the functions give. 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,9 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select, text, union_
 
 from cashman.chart import Chart, Standing
 from cashman.db import table, utc_now
-from cashman.errors import Invalid
 from cashman.journal import Head
-from cashman.limits import CASHFLOW_MONTHS_MAX
 from cashman.listing import Page, page
 from cashman.model.filter import Filter
 from cashman.model.money import to_decimal
@@ -25,7 +22,6 @@ from cashman.model.total import ACCOUNT, CATEGORY, GRAINS, Total
 from cashman.model.transaction import Transaction
 from cashman.periods import bucket, bucket_after, bucket_start, last_day_before, range_before
 from cashman.totals import Span, ragged_ends, spans
-from cashman.translations import message
 
 Line = dict[str, Any]
 """One line of a report: its keys, then its figures in currency units."""
@@ -70,7 +66,7 @@ def _sums(count: int, columns: tuple[str, ...], of_ids: bool, currency: bool) ->
     )
 
 
-def _read_sums(
+def read_sums(
     connection: Connection,
     ledger_id: int,
     dimension: str,
@@ -128,10 +124,10 @@ def balances(ledger_id: int, as_of: dt.date, connection: Connection, standing: S
     """What is in each account at the end of a day, and what is available there once pending ones are booked."""
     head, chart, _ = standing
     booked = {(id_, account["currency"]): 0 for id_, account in chart.accounts.items()}
-    for id_, minor_units in _openings(chart, as_of):
+    for id_, minor_units in openings(chart, as_of):
         booked[(id_, chart.accounts[id_]["currency"])] += minor_units
     over = spans(dt.date.min, as_of, coarsest="month")
-    for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("of_id", "currency")):
+    for keys, minor_units, _count in read_sums(connection, ledger_id, ACCOUNT, over, ("of_id", "currency")):
         of = keys["of_id"], keys["currency"]
         booked[of] = booked.get(of, 0) + minor_units
     available = dict(booked)
@@ -152,7 +148,7 @@ def balances(ledger_id: int, as_of: dt.date, connection: Connection, standing: S
     return Report(sorted(lines, key=lambda line: (line["account"], line["currency"])), head)
 
 
-def _openings(chart: Chart, until: dt.date) -> Iterator[tuple[int, int]]:
+def openings(chart: Chart, until: dt.date) -> Iterator[tuple[int, int]]:
     """(account, minor units) of the opening balances dated until a day."""
     for id_, account in chart.accounts.items():
         if account["opening_date"] is not None and account["opening_date"] <= until:
@@ -169,7 +165,7 @@ def account_page(ledger_id: int, filter_: Filter, connection: Connection, standi
     day = dt.date.fromisoformat(str(found.rows[0].date))
     currency = account["currency"]
     over = spans(dt.date.min, day, coarsest="month")
-    sums = _read_sums(connection, ledger_id, ACCOUNT, over, ("of_id",), of_ids=[account_id], currency=currency)
+    sums = read_sums(connection, ledger_id, ACCOUNT, over, ("of_id",), of_ids=[account_id], currency=currency)
     booked = sum(minor_units for _keys, minor_units, _count in sums)
     names = {"ledger_id": ledger_id, "account_id": account_id, "currency": currency, "day": day, "id": found.rows[0].id}
     booked -= int(connection.execute(_later_that_day, names).scalar_one())
@@ -306,7 +302,7 @@ def _cells(
         of_ids = [chart.account_ids[query.account]]
     elif query.category is not None:
         of_ids = sorted(chart.categories_below(query.category))
-    for cell, minor_units, count in _read_sums(
+    for cell, minor_units, count in read_sums(
         connection, ledger_id, dimension, over, tuple(columns), of_ids=of_ids, currency=query.currency
     ):
         if cell["type"] != "TRANSFER":
@@ -390,103 +386,3 @@ def _compared(
         if following is not None and (newest is None or following <= newest):
             before[(*key[:place], following, *key[place + 1 :])] = of
     return figures, before
-
-
-# Cash flow.
-
-
-def cashflow(
-    ledger_id: int, first_day: dt.date | None, last_day: dt.date | None, connection: Connection, standing: Standing
-) -> Report:
-    """What each month began with, what came, went and moved, and what it ended with, by currency.
-
-    `transfers` is what transfers between currencies and the opening balances of accounts bring.
-    """
-    head, chart, _ = standing
-    opening = _standing_before(connection, ledger_id, chart, first_day)
-    flows = _flows(connection, ledger_id, chart, first_day or dt.date.min, last_day or dt.date.max)
-    if not flows and (not opening or last_day is None):
-        return Report([], head)
-    first = first_day.isoformat()[:7] if first_day else min(month for month, _ in flows)
-    last = last_day.isoformat()[:7] if last_day else max(month for month, _ in flows)
-    if first_day is None:  # asked for nothing in particular: as many of the last months as there may be
-        first = max(first, _month(max(_number(last) - CASHFLOW_MONTHS_MAX + 1, _FIRST_MONTH)))
-        for (month, currency), flow in flows.items():
-            if month < first:
-                opening[currency] = opening.get(currency, 0) + sum(flow.values())
-    lines: list[Line] = []
-    months = _months(first, last)
-    for currency in sorted({*opening, *(code for _, code in flows)}):
-        lines += _flow_lines(currency, opening.get(currency, 0), months, flows)
-    return Report(sorted(lines, key=lambda line: (line["month"], line["currency"])), head)
-
-
-def _standing_before(connection: Connection, ledger_id: int, chart: Chart, day: dt.date | None) -> dict[str, int]:
-    """What was there before a day, by currency."""
-    found: dict[str, int] = {}
-    if day is None or day == dt.date.min:
-        return found
-    day_before = day - dt.timedelta(days=1)
-    over = spans(dt.date.min, day_before, coarsest="month")
-    for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("currency",)):
-        found[keys["currency"]] = minor_units
-    for id_, minor_units in _openings(chart, day_before):
-        currency = chart.accounts[id_]["currency"]
-        found[currency] = found.get(currency, 0) + minor_units
-    return found
-
-
-_FLOW_NAMES: Final = {"INCOME": "income", "EXPENSE": "expense", "TRANSFER": "transfers"}
-
-
-def _flows(
-    connection: Connection, ledger_id: int, chart: Chart, first: dt.date, last: dt.date
-) -> dict[tuple[str, str], dict[str, int]]:
-    """What came, went and moved, by month and currency."""
-    flows: dict[tuple[str, str], dict[str, int]] = {}
-
-    def add(month: str, currency: str, name: str, minor_units: int) -> None:
-        flow = flows.setdefault((month, currency), dict.fromkeys(_FLOW_NAMES.values(), 0))
-        flow[name] += minor_units
-
-    over = spans(first, last, coarsest="month")
-    for keys, minor_units, _count in _read_sums(connection, ledger_id, ACCOUNT, over, ("period", "type", "currency")):
-        add(keys["period"][:7], keys["currency"], _FLOW_NAMES[keys["type"]], minor_units)
-    for account in chart.accounts.values():
-        day = account["opening_date"]
-        if day is not None and first <= day <= last and account["opening_minor_units"]:
-            add(day.isoformat()[:7], account["currency"], "transfers", account["opening_minor_units"])
-    return flows
-
-
-_FIRST_MONTH: Final = 12  # January of the year 1, as _number counts
-
-
-def _number(month: str) -> int:
-    return int(month[:4]) * 12 + int(month[5:]) - 1
-
-
-def _month(number: int) -> str:
-    return f"{number // 12:04}-{number % 12 + 1:02}"
-
-
-def _months(first: str, last: str) -> list[str]:
-    low, high = _number(first), _number(last)
-    if high - low >= CASHFLOW_MONTHS_MAX:
-        raise Invalid(errors={"from": [message("At most {maximum} months.", maximum=CASHFLOW_MONTHS_MAX)]})
-    return [_month(number) for number in range(low, high + 1)]
-
-
-def _flow_lines(
-    currency: str, opening: int, months: Iterable[str], flows: Mapping[tuple[str, str], Mapping[str, int]]
-) -> Iterator[Line]:
-    nothing = {"income": 0, "expense": 0, "transfers": 0}
-    for month in months:
-        flow = flows.get((month, currency), nothing)
-        closing = opening + sum(flow.values())
-        figures: dict[str, Decimal] = {
-            name: to_decimal(minor_units, currency)
-            for name, minor_units in {"opening": opening, **flow, "closing": closing}.items()
-        }
-        yield {"month": month, "currency": currency, **figures}
-        opening = closing
