@@ -105,7 +105,9 @@ function show(outcome) {
   const rows = lines.flatMap((line) => rowsOf(line));
   at("lines").replaceChildren(...rows.slice(0, ROWS_MAX));
   at("lines").closest(".scrolls").hidden = rows.length === 0;
-  at("left-out").textContent = rows.length > ROWS_MAX ? word("left-out", { count: rows.length - ROWS_MAX }) : "";
+  const told = (outcome.preview ? booked : 0) + skipped + refused; // of which the answer has the first lines
+  const left = told - Math.min(rows.length, ROWS_MAX);
+  at("left-out").textContent = left > 0 ? word("left-out", { count: left }) : "";
   at("booking").hidden = !outcome.preview || booked === 0;
   at("partial-label").hidden = refused === 0;
   partial.checked = false;
