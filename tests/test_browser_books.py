@@ -190,6 +190,18 @@ def test_what_is_done_far_down_the_list_stays_there(service: Service, visits: Ca
     expect(page.get_by_role("button", name="Edit toll 57")).to_be_focused()
 
 
+@pytest.mark.parametrize("locale", ["de-DE", "fr-FR", "en-US"])
+def test_a_small_phone_is_wide_enough_for_the_words_of_every_language(
+    locale: str, service: Service, visits: Callable[..., Visit]
+) -> None:
+    """The longest are those of French and German."""
+    page = visits(service.url, locale=locale, viewport={"width": 360, "height": 740}, is_mobile=True).page
+    page.request.post("/expenses", data={"description": "hostel", "amount": 90, "status": "pending"})
+    for path in ("/", "/?period=2026", LIST):
+        page.goto(path)
+        assert overflow(page) <= 0, path
+
+
 def test_an_amount_is_filtered_by_as_the_reader_writes_it(service: Service, visits: Callable[..., Visit]) -> None:
     from playwright.sync_api import expect
 
@@ -297,6 +309,10 @@ def test_a_file_is_looked_at_before_it_is_booked(service: Service, visits: Calla
     page.get_by_label("Format").select_option("ofx")
     expect(page.get_by_role("alert")).not_to_be_empty()
     expect(page.locator("#preview-outcome")).to_be_hidden()
+    page.get_by_label("Format").select_option("csv")
+    many = b"date,amount\n" + b"".join(b"2026-02-01,%d.00\n" % number for number in range(1, 1202))
+    page.get_by_label("Drop a file here").set_input_files({"name": "year.csv", "mimeType": "text/csv", "buffer": many})
+    expect(page.get_by_text("701 more lines are not shown.")).to_be_visible()  # though the API tells of 1,000
 
 
 def test_a_dropped_file_is_taken(service: Service, visits: Callable[..., Visit]) -> None:
