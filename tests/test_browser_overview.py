@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from browsing import LOOKS, Visit, is_fine, served_demo
+from browsing import LOOKS, Visit, is_fine, overflow, served_demo
 from serving import Service
 
 if TYPE_CHECKING:
@@ -133,6 +133,9 @@ def test_it_is_printed_without_what_can_only_be_clicked(demo: Service, visits: C
     page.goto("/pages/transactions")
     expect(page.locator("#rows")).to_be_visible()
     expect(page.locator("#more")).to_be_hidden()
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 within its margins
+    assert page.locator("#rows tr").first.evaluate("(row) => getComputedStyle(row).display") == "table-row"
+    assert overflow(page) <= 0
 
 
 def _colour(page: "Page", name: str) -> str:
