@@ -81,6 +81,11 @@ def test_charts_tell_their_values_to_the_mouse_and_the_keyboard(demo: Service, v
         card = one.locator("xpath=ancestor::section")
         card.get_by_text("As a table").click()
         expect(card.get_by_role("table")).to_be_visible()
+    open_tables = page.locator("details[open] table")
+    with page.expect_response("**/"):
+        page.evaluate("document.dispatchEvent(new CustomEvent('cashman:changed'))")  # as when a line was booked
+    expect(page.locator("#overview[aria-busy]")).to_have_count(0)
+    assert open_tables.count() == page.locator("[data-chart]").count() == 2
 
 
 def test_another_currency_is_looked_at(demo: Service, visits: Callable[..., Visit]) -> None:

@@ -5,6 +5,7 @@ import { animate } from "./charts.js";
 
 const PLACE = "overview";
 let asked = 0;
+let here = location.search;
 
 /** Show what the page of a URL shows, where this page shows its own; where that fails, go there. */
 async function show(url, { remember = false, focus = null } = {}) {
@@ -25,9 +26,12 @@ async function show(url, { remember = false, focus = null } = {}) {
     location.assign(url);
     return;
   }
+  const tables = found.querySelectorAll(".card details");
+  place.querySelectorAll(".card details").forEach((old, which) => old.open && tables[which]?.setAttribute("open", ""));
   place.replaceWith(found);
   animate(found);
   if (remember) history.pushState(null, "", url);
+  here = location.search;
   if (focus) found.querySelector(focus)?.focus();
 }
 
@@ -40,6 +44,10 @@ document.addEventListener("click", (event) => {
   show(link.href, { remember: true, focus: into ? "#category-shown, #spending-title" : again });
 });
 
-addEventListener("popstate", () => show(location.href));
+addEventListener("popstate", () => {
+  if (location.search === here) return; // only the place on the page is another one
+  here = location.search;
+  show(location.href);
+});
 document.addEventListener("cashman:changed", () => show(location.href));
 animate(document);
