@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from browsing import browser, visits  # noqa: F401 -- fixtures
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings
 from people import admin, proved, worker  # noqa: F401 -- fixtures
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +25,10 @@ from cashman import config, current, db, language, problems, translations
 from cashman.access import passwords
 from cashman.index import create_app, equip
 from cashman.ledger import Books, Ledger
+
+# Each run tries the same examples, and takes what time it takes: a busy machine is no fault of ours.
+settings.register_profile("cashman", deadline=None, derandomize=True, database=None)
+settings.load_profile("cashman")
 
 STRICT = os.environ.get("CASHMAN_TEST_STRICT") == "1"
 """Set by CI: what needs a missing tool fails there instead of being skipped."""

@@ -139,7 +139,14 @@ def test_the_bill_of_materials_is_cyclonedx_and_holds_what_is_locked_with_every_
         for _ in range(2)
     ]
     assert made[0] == made[1]
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(made[0].decode()) is None
+    # Two files of each package are as good as forty, and the validator compares each with each.
+    some = json.loads(made[0])
+    for component in some["components"]:
+        del component["externalReferences"][2:]
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(json.dumps(some)) is None
+    some["components"][0]["externalReferences"][0]["hashes"][0]["content"] = "none"
+    assert validator.validate_str(json.dumps(some)) is not None
     found = {
         (component["name"], component["version"]): {
             hash_["content"] for file in component["externalReferences"] for hash_ in file["hashes"]
