@@ -40,7 +40,6 @@ _update_ledger = (
     .where(LedgerRecord.id == bindparam("of_ledger"))
     .values(closed_until=bindparam("closed_until"), version=bindparam("version"))
 )
-_insert_answers = insert(table(KeyedAnswer))
 _update_transaction = (
     update(table(Transaction))
     .where(
@@ -124,8 +123,7 @@ def store_answers(
     forgotten_before: dt.datetime | None = None,
 ) -> None:
     """Keep the answers of requests with a key, and with an instant forget those from before it."""
-    if answers:
-        connection.execute(_insert_answers, answers)
+    insert_rows(connection, table(KeyedAnswer), answers)
     if forgotten_before is not None:
         connection.execute(_forget_keyed_answers, {"of_ledger": ledger_id, "before": forgotten_before})
 
