@@ -31,10 +31,10 @@ SECRET_CHARACTERS_MIN: Final = 10
 INSTANCE_FOLDER: Final = Path(__file__).resolve().parent.parent / "instance"
 
 SERVER_SETTINGS: Final = {
-    "PORT": ("5000", "The port to serve on."),
-    "WEB_CONCURRENCY": ("2", "How many worker processes."),
+    "PORT": ("5000", 65_535, "The port to serve on."),
+    "WEB_CONCURRENCY": ("2", 1_000, "How many worker processes."),
 }
-"""What bootstrap.sh and gunicorn.conf.py read: each with its default and its meaning."""
+"""What bootstrap.sh and gunicorn.conf.py read: each a whole number, with its default, its maximum and its meaning."""
 
 HIDDEN: Final = "…"
 """What is shown in place of a secret."""
@@ -265,8 +265,11 @@ def in_force(environment: Mapping[str, str]) -> Iterator[InForce]:
     for name, value in vars(load(environment)).items():
         variable = PREFIX + name.upper()
         yield InForce(variable, _shown(name, value), _source(variable, environment))
-    for variable, (default, _) in SERVER_SETTINGS.items():
-        yield InForce(variable, environment.get(variable) or default, _source(variable, environment))
+    for variable, (default, maximum, _) in SERVER_SETTINGS.items():
+        value = environment.get(variable) or default
+        if re.fullmatch("[0-9]{1,5}", value) is None or not 1 <= int(value) <= maximum:
+            raise ConfigurationError(f"{variable} must be a whole number from 1 to {maximum}, not '{value}'")
+        yield InForce(variable, value, _source(variable, environment))
 
 
 def _source(variable: str, environment: Mapping[str, str]) -> str:
@@ -281,7 +284,7 @@ def markdown() -> str:
         (f"`{PREFIX}{name.upper()}`", _default_text(field.load_default), field.metadata["description"])
         for name, field in ConfigSchema().fields.items()
     ]
-    rows += [(f"`{variable}`", f"`{default}`", meaning) for variable, (default, meaning) in SERVER_SETTINGS.items()]
+    rows += [(f"`{variable}`", f"`{default}`", meaning) for variable, (default, _, meaning) in SERVER_SETTINGS.items()]
     lines = ["| setting | default | meaning |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines) + "\n"
 

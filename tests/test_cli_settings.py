@@ -92,6 +92,21 @@ def test_a_wrong_setting_is_2_and_one_line(run: Run) -> None:
     assert ran.err == "cashman: CASHMAN_CURENCY is not a setting (did you mean CASHMAN_CURRENCY?)\n"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("CASHMAN_DATABASE_URL", "mysql://db.example/books", "mysql is neither sqlite nor postgresql"),
+        ("CASHMAN_DATABASE_URL", "", "CASHMAN_DATABASE_URL is not a database URL"),
+        ("PORT", "65536", "PORT must be a whole number from 1 to 65535, not '65536'"),
+        ("WEB_CONCURRENCY", "some", "WEB_CONCURRENCY must be a whole number from 1 to 1000, not 'some'"),
+    ],
+)
+def test_what_would_stop_the_start_is_wrong_here_too(run: Run, variable: str, value: str, told: str) -> None:
+    ran = run("config", **{variable: value})
+    assert (ran.status, ran.out) == (2, "")
+    assert told in ran.err
+
+
 def test_the_settings_of_a_service_elsewhere_are_not_known_here(run: Run) -> None:
     ran = run("--url", "http://127.0.0.1:1", "config")
     assert ran.status == 2

@@ -131,8 +131,9 @@ def test_the_commands_print_what_the_readme_says(name, tmp_path):
 def test_the_settings_are_those_of_the_schema():
     assert section("settings") == config.markdown()
     bootstrap = (REPOSITORY / "bootstrap.sh").read_text(encoding="utf-8")
-    for variable, (default, _) in config.SERVER_SETTINGS.items():
+    for variable, (default, maximum, _) in config.SERVER_SETTINGS.items():
         assert f'{variable}="${{{variable}:-{default}}}"' in bootstrap
+        assert f'whole_number {variable} "${variable}" {maximum}\n' in bootstrap
 
 
 def test_the_example_environment_names_every_setting():

@@ -18,13 +18,14 @@ def show_config(markdown: bool, json: bool) -> None:
 
     What is secret is hidden, passwords in URLs too. Exit status 0: they are right. 2: some are not, and which.
     """
-    from cashman import config
+    from cashman import config, db
 
     refuse_url()
     if markdown:
         click.echo(config.markdown(), nl=False)
         return
     settings = [asdict(setting) for setting in config.in_force(os.environ)]
+    db.connect(config.load(os.environ).database_url)  # which reaches nothing yet, and refuses what can be no books
     if json:
         click.echo(msgspec.json.encode(settings))
         return
