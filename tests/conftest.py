@@ -105,6 +105,8 @@ def _sharing(make: Callable[..., Engine]) -> Callable[..., Engine]:
         if own is not shared:
             event.listen(engine, "connect", tell, once=True)
             engine.dialect = engine.pool._dialect = shared
+            # Whoever listens to that one is to hear what still goes by this one: each new connection.
+            own._has_events, vars(own)["dispatch"] = True, shared.dispatch
             engine._compiled_cache = first[kind]._compiled_cache  # type: ignore[misc]
         return engine
 

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from serving import SECONDS_MAX, OwnPostgresql, Service
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from cashman import current, migrations
 from cashman.db import probing
@@ -214,7 +215,8 @@ def test_a_postgresql_that_hangs_is_told_in_time_and_one_that_only_reads_too(
     own_postgresql: OwnPostgresql, tmp_path: Path
 ) -> None:
     """Under gevent, and without it."""
-    service = Service(tmp_path, own_postgresql.url)
+    soon = make_url(own_postgresql.url).update_query_dict({"connect_timeout": "2"})
+    service = Service(tmp_path, soon.render_as_string(hide_password=False))
     app = create_app({"CASHMAN_DATABASE_URL": own_postgresql.url})
     client = app.test_client()
     try:
@@ -229,6 +231,10 @@ def test_a_postgresql_that_hangs_is_told_in_time_and_one_that_only_reads_too(
             assert time.monotonic() - began < LATE_SECONDS
             assert (status, set(problem["errors"])) == (503, {"database"})
             assert service.request("GET", "/healthz")[0] == 200
+            asked = (("POST", {"description": "salary", "amount": 5000}), ("GET", None))
+            with ThreadPoolExecutor() as both:
+                for status, headers, _ in both.map(lambda ask: service.request(ask[0], "/incomes", ask[1]), asked):
+                    assert (status, headers["Retry-After"]) == (503, "2"), "nobody waits until they give up"
         finally:
             own_postgresql.go_on()
         assert becomes_ready(lambda: service.request("GET", "/readyz")[0] == 200)

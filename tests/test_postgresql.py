@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import secrets
+import selectors
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 from cashman import db, migrations
 from cashman.changes import Target
 from cashman.cli import cashman
+from cashman.db import watching
 from cashman.db.postgresql import PostgresDatabase
 from cashman.errors import ConfigurationError, StoreUnavailable
 from cashman.index import create_app
@@ -233,6 +235,50 @@ def test_what_the_url_says_counts_more(postgresql_databases: Any) -> None:
         found = database.read(lambda connection: connection.exec_driver_sql("SHOW statement_timeout").scalar())
         assert found == "7s"
         database.close()
+
+
+@pytest.mark.parametrize("changed", [{}, {"user": "nobody"}])
+def test_a_statement_that_takes_its_time_is_waited_for_while_the_server_answers(
+    postgresql_databases: Any, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]
+) -> None:
+    """Also where what it answers is that it refuses."""
+    monkeypatch.setattr(watching, "LOCK_WAIT_SECONDS_MAX", 0.1)
+    asked: list[watching.WatchedConnection] = []
+    is_silent = watching.WatchedConnection._is_silent
+
+    def ask(connection: watching.WatchedConnection) -> bool:
+        connection.parameters |= changed
+        asked.append(connection)
+        return is_silent(connection)
+
+    monkeypatch.setattr(watching.WatchedConnection, "_is_silent", ask)
+    with postgresql_databases.one() as url:
+        database = db.connect(url)
+        slow = "SELECT 7 FROM pg_sleep(0.6)"
+        assert database.read(lambda connection: connection.exec_driver_sql(slow).scalar()) == 7
+        database.close()
+    assert asked
+
+
+def test_what_comes_while_the_server_is_asked_is_not_given_up(
+    postgresql_databases: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LOCK_WAIT_SECONDS_MAX", 0.1)
+    asked: list[watching.WatchedConnection] = []
+
+    def ask(connection: watching.WatchedConnection) -> bool:
+        asked.append(connection)
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection.pgconn.socket, selectors.EVENT_READ)
+            return bool(selector.select(20))
+
+    monkeypatch.setattr(watching.WatchedConnection, "_is_silent", ask)
+    with postgresql_databases.one() as url:
+        database = db.connect(url)
+        slow = "SELECT 7 FROM pg_sleep(0.6)"
+        assert database.read(lambda connection: connection.exec_driver_sql(slow).scalar()) == 7
+        database.close()
+    assert asked
 
 
 # The pool.

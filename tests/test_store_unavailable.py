@@ -23,7 +23,7 @@ from sqlalchemy import event, make_url
 from werkzeug.test import TestResponse
 
 from cashman import current
-from cashman.db import postgresql, sqlite
+from cashman.db import postgresql, sqlite, watching
 from cashman.index import create_app
 from cashman.verify import verify
 
@@ -35,7 +35,7 @@ LOCK_WAIT_SECONDS = 1.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up waiting for a lock sooner than in earnest."""
-    for engine in (sqlite, postgresql):
+    for engine in (sqlite, postgresql, watching):
         monkeypatch.setattr(engine, "LOCK_WAIT_SECONDS_MAX", LOCK_WAIT_SECONDS)
 
 
@@ -291,8 +291,8 @@ def postgresql_household(own_postgresql: OwnPostgresql) -> Iterator[Household]:
     with psycopg.connect(own_postgresql.admin_url, autocommit=True) as admin:
         admin.execute("DROP DATABASE IF EXISTS household WITH (FORCE)")
         admin.execute("CREATE DATABASE household")
-    url = make_url(own_postgresql.url).set(database="household").render_as_string(hide_password=False)
-    yield from open_household(url)
+    url = make_url(own_postgresql.url).set(database="household").update_query_dict({"connect_timeout": "2"})
+    yield from open_household(url.render_as_string(hide_password=False))
 
 
 def test_postgresql_may_stop_and_start(postgresql_household: Household, own_postgresql: OwnPostgresql) -> None:
@@ -407,6 +407,24 @@ def test_what_a_synchronous_standby_was_not_waited_for_is_not_acknowledged(
     assert answers[1].status_code == 204
     assert answers[1].headers["Idempotency-Replayed"] == "true"
     assert [row["description"] for row in postgresql_household.client.get("/expenses").json].count("waits") == 1
+
+
+def test_a_postgresql_that_falls_silent_is_not_waited_for_and_what_it_was_told_is_done_once(
+    postgresql_household: Household, own_postgresql: OwnPostgresql
+) -> None:
+    """Just when COMMIT comes, which it does once it goes on."""
+    client = postgresql_household.client
+    document, headers = {"description": "waits", "amount": 1}, {"Idempotency-Key": "waits"}
+    engine = current.books(postgresql_household.app).database.engine
+    event.listen(engine, "commit", lambda _: own_postgresql.pause(), once=True)
+    try:
+        postgresql_household.is_refused(client.post("/expenses", json=document, headers=headers))
+        postgresql_household.is_refused(client.get("/expenses"))
+    finally:
+        own_postgresql.go_on()
+    answer = client.post("/expenses", json=document, headers=headers)
+    assert (answer.status_code, answer.headers["Idempotency-Replayed"]) == (204, "true")
+    assert [row["description"] for row in client.get("/expenses").json].count("waits") == 1
 
 
 def test_a_full_postgresql_is_read_and_not_written(

@@ -1,7 +1,8 @@
 """PostgreSQL stands still: all of its processes are stopped by a signal under load, and go on after a while.
 
-Nobody hangs up, so requests wait, or are told 503; a client that loses patience repeats under its key. Once the server
-goes on, so do the writes, by themselves; nothing that was acknowledged is lost, and nothing is done twice.
+Nobody hangs up, so requests wait, and are told 503 before their client loses patience; it repeats them under their
+keys. Once the server goes on, so do the writes, by themselves; nothing that was acknowledged is lost, and nothing is
+done twice.
 
 With --control it acknowledges before it has stored (`synchronous_commit=off`, set once the service has looked), and
 what stands still does not go on, but is killed and started again: what is lost then has to be seen.
@@ -13,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from torture import failover
+from torture import crash, failover
 from torture.cluster import Node, one_server
 from torture.crash import Client, prove, stored, sums, working
 from torture.service import Broken, Service, arguments, judge, run, scratch
@@ -64,7 +65,7 @@ def _set(node: Node, setting: str) -> None:
 
 def check(figures: dict[str, Any]) -> None:
     """Broken where something was lost, done twice, or did not come back."""
-    broken = {name: figures[name] for name in failover.WRONG if figures[name]}
+    broken = {name: figures[name] for name in crash.WRONG if figures[name]}
     if broken or figures["for every client, s"] > BACK_SECONDS_MAX:
         raise Broken(f"{broken}, {figures['for every client, s']} s")
 

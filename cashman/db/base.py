@@ -118,6 +118,10 @@ class Database(ABC):
         """Whether the transaction failed only because of its neighbours, and is to be run again."""
         return False
 
+    def _must_read_again(self, error: DBAPIError) -> bool:
+        """Whether a read met a connection that had died before, and is to be tried on another."""
+        return error.connection_invalidated
+
     @abstractmethod
     def _is_out_of_reach(self, error: DBAPIError) -> bool:
         """Whether an error says that the database cannot be used right now."""
@@ -216,7 +220,7 @@ class Database(ABC):
             with self._connect_reader() as connection:
                 return run(lambda: work(connection))
 
-        return self._retried(read_once, lambda error: error.connection_invalidated)
+        return self._retried(read_once, self._must_read_again)
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -238,7 +242,7 @@ class Database(ABC):
             self._check_place(writing=False)
             return self._peek(statement)
 
-        return self._retried(peek_once, lambda error: error.connection_invalidated)
+        return self._retried(peek_once, self._must_read_again)
 
     def write(self, work: Work[Result]) -> Result:
         """Run work(connection) in one transaction that is on disk when this returns; all of it, or nothing."""

@@ -56,6 +56,8 @@ class PostgresDatabase(Database):
         statement_seconds: float = 0,
         lock_seconds: float = 0,
     ) -> None:
+        from cashman.db import watching  # which loads the driver
+
         super().__init__()
         lock_ms = int((lock_seconds or LOCK_WAIT_SECONDS_MAX) * 1000)
         timeouts = f"-c lock_timeout={lock_ms} -c statement_timeout={int(statement_seconds * 1000)}"
@@ -84,6 +86,8 @@ class PostgresDatabase(Database):
             connect_args=connect_args,
         )
 
+        for engine in (self.engine, self._peeking):
+            event.listen(engine, "do_connect", watching.connect)
         event.listen(self.engine, "connect", self._note_warnings)
         event.listen(self.engine, "commit", self._forget_warnings)
         seconds = math.ceil(PROBE_SECONDS_MAX)
@@ -203,6 +207,11 @@ class PostgresDatabase(Database):
 
     def _must_retry(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlstate", None) in self._RETRIED
+
+    def _must_read_again(self, error: DBAPIError) -> bool:
+        from cashman.db.watching import Silent
+
+        return super()._must_read_again(error) and not isinstance(error.orig, Silent)
 
     def _is_out_of_reach(self, error: DBAPIError) -> bool:
         state = getattr(error.orig, "sqlstate", None)
