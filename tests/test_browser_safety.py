@@ -109,11 +109,15 @@ def test_no_name_is_so_long_that_it_hides_a_figure_and_none_turns_what_stands_be
     page = visit.page
     long = {"description": "D" * 500, "amount": "9999999999999.99", "category": "C" * 200, "payee": "P" * 200}
     turned = {"description": "turned \u202etea", "amount": 1, "payee": "Turner"}
-    for one in (long, turned):
+    house = {"description": "house", "amount": 600_000, "date": "2019-05-05"}
+    for one in (long, turned, house):
         assert page.request.post("/expenses", data=one).status == 204
     for path in ("/", f"/?category={'C' * 200}", "/pages/transactions?q=turned"):
         visit.go(path)
         assert overflow(page) <= 0, path
+    for locale in ("en-US", "de-DE"):
+        charts = visits(service.url, locale=locale).go("/?period=2019")
+        assert min(charts.locator(".axis text").evaluate_all("(all) => all.map((text) => text.getBBox().x)")) >= 0
     row = page.locator("#rows tr[data-id]")
     described, payee = row.locator("a").first.bounding_box(), row.get_by_text("Turner").bounding_box()
     assert described is not None
