@@ -74,6 +74,13 @@ def test_no_more_columns_are_named_than_there_is_room_for(count: int) -> None:
     assert all(column.named for column in chart.columns if column.named_where_narrow)
 
 
+@pytest.mark.parametrize("count", [4, 6, 11, 12, 14])
+def test_half_as_many_weeks_are_named_because_their_names_are_days(count: int) -> None:
+    chart = charts.line([(f"2026-W{week:02}", Decimal(week)) for week in range(1, count + 1)], "balance")
+    assert 2 <= sum(column.named for column in chart.columns) <= charts.LABELS_MAX // 2
+    assert 2 <= sum(column.named_where_narrow for column in chart.columns) <= charts.LABELS_MAX // 4
+
+
 @pytest.mark.parametrize(
     ("amount", "of", "share"),
     [("1", "4", 25), ("0", "4", 0), ("-1", "4", 0), ("1", "0", 0), ("5", "4", 100), ("1", "-4", 0), ("1", "3", 33.33)],

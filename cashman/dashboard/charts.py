@@ -13,6 +13,7 @@ TOP: Final = 8
 BOTTOM: Final = 22
 """Room for what stands below the columns."""
 LABELS_MAX: Final = 12
+"""How many columns are named; half as many where it is narrow, and of weeks, whose names are days of months."""
 _STEPS: Final = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 
 
@@ -103,9 +104,10 @@ def share(amount: Decimal, of: Decimal) -> float:
 
 
 def _column(number: int, count: int, key: str, width: float, marks: Sequence[Mark]) -> Column:
-    every = -(-count // LABELS_MAX)
+    most = LABELS_MAX // 2 if "W" in key else LABELS_MAX
+    every = -(-count // most)
     named = number % every == 0
-    narrow = named and (count <= 6 or number // every % 2 == 0)
+    narrow = named and (-(-count // every) <= most // 2 or number // every % 2 == 0)
     return Column(key, round(number * width, 3), round(width, 3), tuple(marks), named, narrow)
 
 
