@@ -27,7 +27,9 @@ from cashman.wire import load_query
 index = Blueprint("index", __name__)
 bp = Blueprint("overview", __name__, template_folder="templates")
 
-ACCOUNTS_SHOWN: Final = 30
+ACCOUNTS_SHOWN: Final = 12
+ACCOUNTS_MORE: Final = 300
+"""How many more can be opened below them."""
 CATEGORIES_SHOWN: Final = 12
 LATEST_SHOWN: Final = 10
 NOTHING: Final = Decimal(0)
@@ -142,8 +144,10 @@ class Balances:
     """What is in the accounts, and what that comes to in each currency."""
 
     lines: Sequence[Line]
+    more: Sequence[Line]
+    """Those that there is no room for at once."""
     rest: int
-    """How many more accounts there are."""
+    """How many accounts there are beside these."""
     totals: Sequence[Line]
     pending: bool
     """Whether what is available differs anywhere."""
@@ -161,8 +165,9 @@ def balances_of(lines: Sequence[Line], chart: Chart) -> Balances:
         total["balance"] += line["balance"]
         total["available"] += line["available"]
     pending = any(line["balance"] != line["available"] for line in standing)
-    shown = standing[:ACCOUNTS_SHOWN]
-    return Balances(shown, len(standing) - len(shown), [totals[code] for code in sorted(totals)], pending)
+    shown, more = standing[:ACCOUNTS_SHOWN], standing[ACCOUNTS_SHOWN:]
+    rest = max(len(more) - ACCOUNTS_MORE, 0)
+    return Balances(shown, more[:ACCOUNTS_MORE], rest, [totals[code] for code in sorted(totals)], pending)
 
 
 # Income and expense over the period.
