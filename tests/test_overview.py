@@ -196,6 +196,7 @@ def test_what_there_is_no_room_for_is_added_up(client: FlaskClient, ledger: Ledg
     assert ["All other categories", "$6.00", "–"] in page.rows
     assert "Other accounts: 5" in page.text
     assert ["main", "-$120.00"] in page.rows, "below the others, to be opened"
+    assert ["Category 0", "$1.00", "–"] in page.rows
 
 
 def test_a_closed_account_is_shown_as_long_as_something_is_in_it(client: FlaskClient) -> None:

@@ -28,9 +28,9 @@ index = Blueprint("index", __name__)
 bp = Blueprint("overview", __name__, template_folder="templates")
 
 ACCOUNTS_SHOWN: Final = 12
-ACCOUNTS_MORE: Final = 300
-"""How many more can be opened below them."""
 CATEGORIES_SHOWN: Final = 12
+MORE_SHOWN: Final = 300
+"""How many more of either can be opened below them."""
 LATEST_SHOWN: Final = 10
 NOTHING: Final = Decimal(0)
 
@@ -166,8 +166,8 @@ def balances_of(lines: Sequence[Line], chart: Chart) -> Balances:
         total["available"] += line["available"]
     pending = any(line["balance"] != line["available"] for line in standing)
     shown, more = standing[:ACCOUNTS_SHOWN], standing[ACCOUNTS_SHOWN:]
-    rest = max(len(more) - ACCOUNTS_MORE, 0)
-    return Balances(shown, more[:ACCOUNTS_MORE], rest, [totals[code] for code in sorted(totals)], pending)
+    rest = max(len(more) - MORE_SHOWN, 0)
+    return Balances(shown, more[:MORE_SHOWN], rest, [totals[code] for code in sorted(totals)], pending)
 
 
 # Income and expense over the period.
@@ -234,8 +234,10 @@ class Spending:
     category: str | None
     """The category whose parts are shown; None for all."""
     rows: Sequence[Spent]
+    more: Sequence[Spent]
+    """Those that there is no room for at once."""
     others: Spent | None
-    """What the categories come to that there is no room for."""
+    """What these, and any beside them, come to."""
     total: Decimal
 
     @property
@@ -274,7 +276,8 @@ def _spending(books: Ledger, shown: Period, currency: str, category: str | None)
         0.0,
     )
     total = -sum((line["expense"] for line in lines), NOTHING)
-    return Spending(category, [row(line) for line in lines[:CATEGORIES_SHOWN]], others if rest else None, total)
+    shown, more = ([row(line) for line in some] for some in (lines[:CATEGORIES_SHOWN], rest[:MORE_SHOWN]))
+    return Spending(category, shown, more, others if rest else None, total)
 
 
 def _above(paths: Iterable[str]) -> set[str]:
