@@ -276,8 +276,8 @@ def _spending(books: Ledger, shown: Period, currency: str, category: str | None)
         0.0,
     )
     total = -sum((line["expense"] for line in lines), NOTHING)
-    shown, more = ([row(line) for line in some] for some in (lines[:CATEGORIES_SHOWN], rest[:MORE_SHOWN]))
-    return Spending(category, shown, more, others if rest else None, total)
+    rows, more = map(row, lines[:CATEGORIES_SHOWN]), map(row, rest[:MORE_SHOWN])
+    return Spending(category, list(rows), list(more), others if rest else None, total)
 
 
 def _above(paths: Iterable[str]) -> set[str]:
