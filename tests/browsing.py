@@ -161,6 +161,12 @@ def visits(browser: "Browser") -> Iterator[Callable[..., Visit]]:
             visit.check()
 
 
+def awake(page: "Page") -> "Page":
+    """A page that somebody has come to by a link or a key, once its scripts run: before, it does what needs none."""
+    page.wait_for_load_state("load")
+    return page
+
+
 def axe_findings(page: "Page", *rules: str) -> list[str]:
     """What axe finds wrong with a page as it stands, by all of its rules or some."""
     from axe_playwright_python.sync_playwright import Axe

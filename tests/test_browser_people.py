@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browsing import LOOKS, Visit, is_fine, served
+from browsing import LOOKS, Visit, awake, is_fine, served
 from serving import SECONDS_MAX, Service
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def sign_in(visit: Visit, email: str, path: str = "/") -> "Page":
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{visit.url}{path}")
-    return page
+    return awake(page)
 
 
 def is_shut_out(stranger: Visit) -> None:
@@ -95,7 +95,8 @@ def test_the_first_user_shuts_the_open_door_and_signs_out_and_in(tmp_path: Path,
         expect(banner).to_be_visible()
         assert is_fine(page)
         banner.get_by_role("link", name="Make the first user").click()
-        page.get_by_label("Setup code").fill("AAAA-AAAA-AAAA-AAAA-AAAA")
+        expect(page).to_have_url(re.compile("/pages/set-up"))
+        awake(page).get_by_label("Setup code").fill("AAAA-AAAA-AAAA-AAAA-AAAA")
         page.get_by_label("E-mail").fill(ANN)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Make the user, and sign in").click()
@@ -110,7 +111,7 @@ def test_the_first_user_shuts_the_open_door_and_signs_out_and_in(tmp_path: Path,
         assert page.evaluate("document.cookie") == ""
 
         is_shut_out(visits(service.url))
-        page.get_by_text("Menu", exact=True).click()
+        awake(page).get_by_text("Menu", exact=True).click()
         page.get_by_role("button", name="Sign out").click()
         expect(page).to_have_url(re.compile("/pages/sign-in"))
         assert visit.context.cookies() == []
@@ -136,6 +137,8 @@ def test_a_ledger_is_made_and_shared_and_the_other_books_in_it(
     page.get_by_label("Name").fill("Flat 4 <b>")
     page.get_by_role("button", name="Make the ledger").click()
     page.get_by_role("link", name="Settings of Flat 4 <b>").click()
+    expect(page).to_have_url(re.compile("/ledgers/[0-9A-Z]{26}/pages/ledger"))
+    awake(page)
     share = page.locator("form", has=page.get_by_role("button", name="Share"))
     whom = share.get_by_label("Whom")
     whom.select_option(household.ben)
@@ -150,7 +153,8 @@ def test_a_ledger_is_made_and_shared_and_the_other_books_in_it(
     row.get_by_role("link", name="Flat 4 <b>", exact=True).click()
     expect(bens).to_have_url(re.compile("/ledgers/[0-9A-Z]{26}/pages/overview"))
     bens.get_by_role("link", name="Transactions", exact=True).click()
-    bens.locator("#entry-text").fill("9 washing powder")
+    expect(bens).to_have_url(re.compile("/ledgers/[0-9A-Z]{26}/pages/transactions"))
+    awake(bens).locator("#entry-text").fill("9 washing powder")
     expect(bens.locator("#entry button[type=submit]")).to_be_enabled()
     bens.keyboard.press("Enter")
     expect(bens.locator("#rows")).to_contain_text("washing powder")
@@ -178,6 +182,7 @@ def test_an_api_key_is_shown_once_and_works_until_it_is_revoked(
     assert answer.status == 200
     page.get_by_role("link", name="Done").click()
     expect(page.get_by_role("row", name=re.compile("a script"))).to_be_visible()
+    awake(page)
     assert secret not in page.content()
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Revoke a script").click()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browsing import LOOKS, PHONE, Visit, is_fine, served
+from browsing import LOOKS, PHONE, Visit, awake, is_fine, served
 from serving import Service
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_a_first_visit_books_an_expense_with_the_keyboard_alone(tmp_path: Path, 
         tab_to(page, "Add a transaction")
         page.keyboard.press("Enter")
         expect(page.get_by_text("There is nothing here yet.")).to_be_visible()
-        page.keyboard.press("n")
+        awake(page).keyboard.press("n")
         expect(entry(page)).to_be_focused()
         page.keyboard.type("50 pizza #night-out Food:Restaurant yesterday")
         parts = page.get_by_role("list", name="What this line was taken for")
