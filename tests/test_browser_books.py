@@ -190,7 +190,7 @@ def test_what_is_done_far_down_the_list_stays_there(service: Service, visits: Ca
     expect(page.get_by_role("button", name="Edit toll 57")).to_be_focused()
 
 
-@pytest.mark.parametrize("locale", ["de-DE", "fr-FR", "en-US"])
+@pytest.mark.parametrize("locale", ["de-DE", "fr-FR", "en-US", "es-ES", "pt-BR"])
 def test_small_phones_and_tablets_are_wide_enough_for_the_words_of_every_language(
     locale: str, service: Service, visits: Callable[..., Visit]
 ) -> None:
@@ -199,7 +199,7 @@ def test_small_phones_and_tablets_are_wide_enough_for_the_words_of_every_languag
     page.request.post("/expenses", data={"description": "hostel", "amount": 90, "status": "pending"})
     for path in ("/", LIST):
         page.goto(path)
-        for width in (360, 768, 1000):
+        for width in (360, 768, 1000, 1200):
             page.set_viewport_size({"width": width, "height": 800})
             assert overflow(page) <= 0, (path, width)
 
