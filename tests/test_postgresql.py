@@ -237,6 +237,15 @@ def test_what_the_url_says_counts_more(postgresql_databases: Any) -> None:
         database.close()
 
 
+def slowly_read(url: str) -> Any:
+    """What a statement gives that takes longer than these tests wait for a server to say anything."""
+    database = db.connect(url)
+    try:
+        return database.read(lambda connection: connection.exec_driver_sql("SELECT 7 FROM pg_sleep(0.6)").scalar())
+    finally:
+        database.close()
+
+
 @pytest.mark.parametrize("changed", [{}, {"user": "nobody"}])
 def test_a_statement_that_takes_its_time_is_waited_for_while_the_server_answers(
     postgresql_databases: Any, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]
@@ -253,10 +262,7 @@ def test_a_statement_that_takes_its_time_is_waited_for_while_the_server_answers(
 
     monkeypatch.setattr(watching.WatchedConnection, "_is_silent", ask)
     with postgresql_databases.one() as url:
-        database = db.connect(url)
-        slow = "SELECT 7 FROM pg_sleep(0.6)"
-        assert database.read(lambda connection: connection.exec_driver_sql(slow).scalar()) == 7
-        database.close()
+        assert slowly_read(url) == 7
     assert asked
 
 
@@ -274,10 +280,7 @@ def test_what_comes_while_the_server_is_asked_is_not_given_up(
 
     monkeypatch.setattr(watching.WatchedConnection, "_is_silent", ask)
     with postgresql_databases.one() as url:
-        database = db.connect(url)
-        slow = "SELECT 7 FROM pg_sleep(0.6)"
-        assert database.read(lambda connection: connection.exec_driver_sql(slow).scalar()) == 7
-        database.close()
+        assert slowly_read(url) == 7
     assert asked
 
 
