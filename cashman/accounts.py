@@ -7,7 +7,6 @@ from typing import Any
 from flask import Blueprint, Response
 
 from cashman.answers import Shown, at_head, encode_json, list_response, resource_response, write_request, written
-from cashman.batch import Receipt
 from cashman.contracts import (
     ADDS_ONE,
     CHANGES,
@@ -37,6 +36,7 @@ from cashman.errors import (
 from cashman.listing import Page
 from cashman.model.account import AccountRevisionSchema, AccountSchema, shown
 from cashman.model.filter import AccountFilterSchema
+from cashman.receipts import Receipt
 from cashman.wire import expected_versions, load_body, load_query
 
 bp = Blueprint("accounts", __name__, url_prefix="/accounts")

@@ -14,7 +14,6 @@ from flask import Response, request
 from werkzeug.datastructures import Headers
 
 from cashman import current
-from cashman.batch import Answer, Receipt
 from cashman.changes import Request
 from cashman.chart import Chart
 from cashman.contracts import JSON
@@ -27,6 +26,7 @@ from cashman.model.money import to_decimal
 from cashman.model.transaction import TransactionFields
 from cashman.pages import EncodedPage
 from cashman.queries import COLUMN_NAMES, State, Version
+from cashman.receipts import Answer, Receipt
 from cashman.wire import idempotency_key, preferred_return
 
 encode_json = msgspec.json.Encoder(decimal_format="number").encode

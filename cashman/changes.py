@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from cashman.batch import Answer, Batch, Planned, Receipt, asked_names, in_currency
+from cashman.batch import Batch, asked_names, in_currency
 from cashman.chart import AccountRow
 from cashman.errors import AlreadyChanged, AnswerErased, Expired, Grouped, Invalid, KeyReused, NotFound, Problem
 from cashman.model.money import AmountError, to_decimal, to_minor_units
 from cashman.model.transaction import READ_ONLY, WORDS, Transaction
 from cashman.model.transaction_type import TransactionType
 from cashman.queries import State
+from cashman.receipts import Answer, Planned, Receipt
 from cashman.translations import message
 
 _TYPES = Transaction.__mapper__.polymorphic_map

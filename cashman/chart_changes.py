@@ -4,13 +4,14 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from cashman.batch import Batch, Receipt
+from cashman.batch import Batch
 from cashman.changes import Change, Request
 from cashman.chart import AccountRow
 from cashman.errors import AccountClosed, AccountNeeded, AccountUsed, AlreadyChanged, CategoryExists, Invalid, NotFound
 from cashman.limits import CATEGORY_BYTES_MAX
 from cashman.model.account import DEFAULTS, MAIN_ACCOUNT_ID
 from cashman.model.money import AmountError, to_minor_units
+from cashman.receipts import Receipt
 from cashman.translations import message
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ulid import ULID
 
-from cashman.batch import SYSTEM, Batch, Receipt
+from cashman.batch import SYSTEM, Batch
 from cashman.changes import Change, Record, Request
 from cashman.chart_changes import OpenAccount, ReplaceAccount
 from cashman.ledger import ENTRIES_AT_FIRST, OWNERS_OWN, Books, Ledger
@@ -26,6 +26,7 @@ from cashman.model.expense import Expense
 from cashman.model.income import Income
 from cashman.model.transaction import Transaction, member_id
 from cashman.model.transfer import Transfer
+from cashman.receipts import Receipt
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import bindparam, select
 
-from cashman.batch import Batch, Receipt, in_currency
+from cashman.batch import Batch, in_currency
 from cashman.bookings import Booking, Line
 from cashman.changes import Change, Request
 from cashman.chart import Chart
@@ -29,6 +29,7 @@ from cashman.model.money import AmountError, to_minor_units
 from cashman.model.transaction import member_id
 from cashman.model.transaction_type import TransactionType
 from cashman.queries import State, states_by_group
+from cashman.receipts import Receipt
 from cashman.translations import message
 
 _GIVE_WAY_BOOKINGS: Final = 500

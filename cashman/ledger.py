@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select
 from ulid import ULID
 
 from cashman import journal, listing, queries, reporting
-from cashman.batch import Batch, Receipt
+from cashman.batch import Batch
 from cashman.cashflow import cashflow
 from cashman.changes import (
     OWNER,
@@ -41,6 +41,7 @@ from cashman.model.report import SummaryQuery
 from cashman.model.transaction import DEFAULT_CURRENCY, Transaction
 from cashman.model.transaction_type import TransactionType
 from cashman.queries import State, Version
+from cashman.receipts import Receipt
 from cashman.reporting import Report
 from cashman.writer import Writer
 

@@ -8,7 +8,6 @@ from marshmallow.validate import OneOf
 
 from cashman import current, door
 from cashman.answers import Shown, at_head, empty_response, encode_json, write_request, written
-from cashman.batch import Receipt
 from cashman.chart import Chart
 from cashman.contracts import JSON, MERGE_PATCH, NO_STORE, READS_AT_HEAD, WRITES, array_of, contract, refers_to
 from cashman.current import ledger
@@ -17,6 +16,7 @@ from cashman.errors import AnswerErased, Forbidden, KeyReused, LastOwner, NotFou
 from cashman.limits import NAME_CHARACTERS_MAX
 from cashman.model.access import ROLES
 from cashman.model.fields import CurrencyCode, Day, Text
+from cashman.receipts import Receipt
 from cashman.translations import message
 from cashman.wire import load_body
 

@@ -14,7 +14,6 @@ from sqlalchemy import text
 from ulid import ULID
 
 from cashman import db, journal
-from cashman.batch import Answer, Receipt
 from cashman.changes import Change, Record, Replace, Request, Target, Void
 from cashman.chart import Chart
 from cashman.errors import (
@@ -35,6 +34,7 @@ from cashman.model.filter import Filter
 from cashman.model.income import Income
 from cashman.model.money import to_decimal
 from cashman.model.transaction_type import TransactionType
+from cashman.receipts import Answer, Receipt
 
 ID = "01K0A1B2C3D4E5F6G7H8J9KMNP"
 OTHER_ID = "01K0A1B2C3D4E5F6G7H8J9KMNQ"

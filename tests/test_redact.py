@@ -8,9 +8,9 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import inspect, text
 
-from cashman.batch import Answer
 from cashman.changes import Redact, Replace, Request, Target
 from cashman.ledger import OWNERS_OWN, Books, _decide_and_store
+from cashman.receipts import Answer
 from cashman.verify import verify
 from torture.service import export_journal, verify_independently
 

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from cashman import writer as module
-from cashman.batch import Batch, Receipt
+from cashman.batch import Batch
 from cashman.changes import Change
 from cashman.db import Database
 from cashman.errors import StoreUnavailable
 from cashman.ledger import OWNERS_OWN, Books, Ledger
 from cashman.model.expense import Expense
 from cashman.model.filter import Filter
+from cashman.receipts import Receipt
 from cashman.writer import Writer
 
 
