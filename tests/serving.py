@@ -126,7 +126,7 @@ class Service:
         }
         self._starts = 0
         self.database_url = database_url
-        self.port = _free_port()
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:
@@ -225,7 +225,7 @@ class Service:
             self.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A free port below those that outgoing connections take: from one of these, a client could meet itself."""
     for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
         with socket.socket() as tried, contextlib.suppress(OSError):
